@@ -1,0 +1,20 @@
+/* base/attr.h - What every file needs from the compiler and nothing more. */
+#ifndef BASE_ATTR_H
+#define BASE_ATTR_H
+
+#include <stddef.h>
+
+/* Ignoring the result is a bug; a deliberate one is written (void) with the reason. */
+#define NODISCARD __attribute__((warn_unused_result))
+#define PRINTF_LIKE(format, first) __attribute__((format(printf, format, first)))
+#define NORETURN _Noreturn
+#define UNUSED __attribute__((unused))
+
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define MIN(a, b) ((a) < (b) ? (a) : (b)) /* evaluates twice: no side effects */
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+
+/* The struct that embeds `member`, from a pointer to the member. */
+#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+#endif /* BASE_ATTR_H */

@@ -5,14 +5,14 @@
 #include <stddef.h>
 
 /* Ignoring the result is a bug; a deliberate one is written (void) with the reason. */
-#define NODISCARD __attribute__((warn_unused_result))
-#define PRINTF_LIKE(format, first) __attribute__((format(printf, format, first)))
-#define NORETURN _Noreturn
-#define UNUSED __attribute__((unused))
+#define NODISCARD               __attribute__((warn_unused_result))
+#define PRINTF_LIKE(fmt, first) __attribute__((format(printf, fmt, first)))
+#define NORETURN                _Noreturn
+#define UNUSED                  __attribute__((unused))
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b) ((a) < (b) ? (a) : (b)) /* evaluates twice: no side effects */
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
+#define MIN(a, b)    ((a) < (b) ? (a) : (b)) /* evaluates twice: no side effects */
+#define MAX(a, b)    ((a) > (b) ? (a) : (b))
 
 /* The struct that embeds `member`, from a pointer to the member. */
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))

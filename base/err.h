@@ -42,7 +42,7 @@ enum {
  * Unknown codes get a generic text; never NULL. */
 const char *err_text(int err);
 
-/* The symbolic name ("ERR_STALE", "ENOENT"); never NULL. */
+/* The symbolic name ("ERR_STALE", "ENOENT"); "ERRNO" for a rare one of the system; never NULL. */
 const char *err_name(int err);
 
 #endif /* BASE_ERR_H */

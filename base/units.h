@@ -10,9 +10,9 @@
 typedef uint64_t mono_ns; /* a point in monotonic time, or a length of it */
 typedef int64_t wall_ns;  /* a point in wall time; 0 = not set */
 
-#define NS_PER_US UINT64_C(1000)
-#define NS_PER_MS UINT64_C(1000000)
-#define NS_PER_S UINT64_C(1000000000)
+#define NS_PER_US  UINT64_C(1000)
+#define NS_PER_MS  UINT64_C(1000000)
+#define NS_PER_S   UINT64_C(1000000000)
 #define MONO_NEVER UINT64_MAX /* a deadline that never comes */
 
 #define KIB UINT64_C(1024)

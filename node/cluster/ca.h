@@ -1,0 +1,34 @@
+/* node/cluster/ca.h - The cluster's certificate authority: one Ed25519 root key.
+ *
+ * The seed of the root key is cluster state (sealed, replicated, on managers only); whoever
+ * holds it passes it in. Rotation: make a new seed, cross-sign its root with the old one,
+ * give every node both roots, renew all certificates, drop the old root. Pure. */
+#ifndef NODE_CLUSTER_CA_H
+#define NODE_CLUSTER_CA_H
+
+#include "node/cluster/cert.h"
+
+/* Secret: wipe it with ca_deinit(). */
+struct ca {
+    uint8_t seed[CLUSTER_KEY_LEN];
+    uint8_t root[CLUSTER_KEY_LEN]; /* the public key, derived from the seed */
+};
+
+void ca_init(struct ca *ca, const uint8_t seed[CLUSTER_KEY_LEN]);
+void ca_deinit(struct ca *ca);
+
+/* Sets the validity (back-dated, CERT_VALIDITY_NS), issuer and signature of `c`; the caller has
+ * set the rest. */
+void ca_issue(const struct ca *ca, struct cert *c, wall_ns now);
+
+/* As ca_issue(), with a validity of the caller's choice. */
+void ca_issue_for(const struct ca *ca, struct cert *c, wall_ns not_before, wall_ns not_after);
+
+/* The root of `ca` as one that stands alone. */
+struct trust_root ca_root(const struct ca *ca);
+
+/* The root of `next`, signed by `ca` for the rotation. */
+struct trust_root ca_cross_sign(const struct ca *ca, const struct id *cluster,
+                                const struct ca *next);
+
+#endif /* NODE_CLUSTER_CA_H */

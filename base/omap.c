@@ -185,6 +185,20 @@ void *omap_get(const struct omap *m, struct slice key)
     return n == NULL ? NULL : n->value;
 }
 
+size_t omap_depth(const struct omap *m, struct slice key)
+{
+    size_t depth = 0;
+
+    for (const struct omap_node *n = m->root; n != NULL; depth++) {
+        int order = compare(key, omap_key(n));
+
+        if (order == 0)
+            return depth + 1;
+        n = n->child[order < 0 ? LEFT : RIGHT];
+    }
+    return depth;
+}
+
 static struct omap_node *outermost(struct omap_node *n, enum side side)
 {
     while (n != NULL && n->child[side] != NULL)

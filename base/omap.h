@@ -46,6 +46,7 @@ const struct omap_node *omap_prev(const struct omap_node *n);
 
 struct slice omap_key(const struct omap_node *n);
 void *omap_value(const struct omap_node *n);
+size_t omap_depth(const struct omap *m, struct slice key); /* nodes that a search visits */
 bool omap_has_prefix(const struct omap_node *n, struct slice prefix);
 
 #endif /* BASE_OMAP_H */

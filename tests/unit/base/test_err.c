@@ -1,14 +1,9 @@
 /* Error numbers: every code has a text, and no two codes share a number. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "base/attr.h"
 #include "base/err.h"
+
+#include <errno.h>
+
+#include "tests/support/unit.h"
 
 static void test_every_code_has_its_own_text(void **state)
 {
@@ -35,6 +30,8 @@ static void test_system_and_unknown_codes_have_a_text(void **state)
 {
     (void)state;
     assert_string_equal(err_text(-2), strerror(2));
+    assert_string_equal(err_name(-ENOENT), "ENOENT");
+    assert_string_equal(err_name(-3999), "ERRNO");
     assert_string_equal(err_text(-30000), "unknown error");
     assert_string_equal(err_text(0), "success");
 }

@@ -36,7 +36,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <uv.h>
 
 #include "base/attr.h"
 #include "base/id.h"
@@ -58,6 +57,7 @@
 #define OVERLAY_SANDBOXES_MAX   4096
 
 struct overlay;
+struct uv_loop_s; /* uv_loop_t: <uv.h> brings macros that readers of this page do not need */
 
 /* --- What happened, for the caller's log and status ------------------------------------------ */
 
@@ -83,10 +83,10 @@ typedef void (*overlay_on_event)(void *ctx, const struct overlay_event *event);
 /* --- Life cycle ------------------------------------------------------------------------------ */
 
 struct overlay_config {
-    uv_loop_t *loop;       /* borrowed until overlay_close has called back */
-    const char *state_dir; /* survives reboots: the boot epoch that keeps handshakes fresh */
-    const char *run_dir;   /* tmpfs */
-    struct id node_id;     /* this node */
+    struct uv_loop_s *loop; /* borrowed until overlay_close has called back */
+    const char *state_dir;  /* survives reboots: the boot epoch that keeps handshakes fresh */
+    const char *run_dir;    /* tmpfs */
+    struct id node_id;      /* this node */
     uint8_t static_secret[OVERLAY_KEY_LEN]; /* X25519; copied, wiped on close */
     uint8_t static_public[OVERLAY_KEY_LEN];
     struct ip_endpoint bind;   /* none = all addresses of both families; port 0 = default */

@@ -1,0 +1,714 @@
+/* Leases as a bitmap and an owner table for each network.
+ *
+ * struct ipam -> networks (in order of creation) -> two ranges (IPv4, IPv6), each a bitmap of
+ * used offsets that grows as far as the highest lease, and a cursor: the search for a free
+ * address starts behind the last one given out and wraps, which is what makes reuse late. */
+#include "overlaynet/ipam.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "base/map.h"
+
+enum { FAMILY4, FAMILY6, FAMILIES };
+
+/* The leasable offsets of a subnet are first..last; the gateway is skipped. */
+struct range {
+    uint64_t first, last;
+    uint64_t gateway; /* offset, or UINT64_MAX when outside first..last */
+    uint64_t cursor;  /* where the next search starts */
+    uint64_t leased;
+    uint64_t *words; /* bitmap; offsets beyond it are free */
+    size_t word_count;
+};
+
+struct lease {
+    uint64_t offset[FAMILIES]; /* NO_OFFSET = none */
+};
+
+#define NO_OFFSET UINT64_MAX
+
+struct network {
+    struct ipam_network subnets;
+    struct range range[FAMILIES];
+    struct map leases; /* owner -> struct lease */
+    size_t name_len;
+    uint8_t name[IPAM_OWNER_LEN_MAX];
+};
+
+struct ipam {
+    struct ipam_config cfg;
+    struct hash_seed seed;
+    struct map networks; /* id -> struct network */
+    struct map vnis;     /* number -> struct network */
+    struct ip_prefix *routes;
+    size_t route_count;
+    uint32_t vni_cursor;
+    uint64_t pool_cursor[FAMILIES]; /* piece of the pool where the next search starts */
+};
+
+PRINTF_LIKE(2, 3) static void explain(struct ipam_why *why, const char *format, ...)
+{
+    va_list args;
+
+    if (why == NULL)
+        return;
+    va_start(args, format);
+    (void)vsnprintf(why->text, sizeof(why->text), format, args);
+    va_end(args);
+}
+
+/* An id as printf arguments for "%.*s". */
+#define TEXT(s) (int)(s).len, (const char *)(s).ptr
+
+static struct slice network_name(const struct network *n)
+{
+    return slice_of(n->name, n->name_len);
+}
+
+/* --- Ranges ---------------------------------------------------------------------------------- */
+
+static void range_init(struct range *r, const struct ip_prefix *subnet,
+                       const struct ip_addr *gateway)
+{
+    uint64_t size = ip_prefix_size(subnet);
+
+    *r = (struct range){ .first = 1, .gateway = NO_OFFSET };
+    if (subnet->addr.len == 0)
+        return; /* first > last: nothing to lease */
+    r->last = subnet->addr.len == IP4_LEN ? size - 2 : MIN(size, IPAM_SUBNET6_LEASES_MAX) - 1;
+    r->gateway = ip_prefix_offset(subnet, gateway);
+    r->cursor = r->first;
+}
+
+static uint64_t range_size(const struct range *r)
+{
+    uint64_t all = r->last < r->first ? 0 : r->last - r->first + 1;
+
+    return r->gateway >= r->first && r->gateway <= r->last ? all - 1 : all;
+}
+
+static bool range_used(const struct range *r, uint64_t offset)
+{
+    size_t word = (size_t)(offset / 64);
+
+    return word < r->word_count && (r->words[word] >> (offset % 64) & 1) != 0;
+}
+
+static int range_mark(struct range *r, uint64_t offset)
+{
+    size_t word = (size_t)(offset / 64);
+
+    if (word >= r->word_count) {
+        size_t count = MAX(word + 1, r->word_count * 2);
+        uint64_t *words = realloc(r->words, count * sizeof(*words));
+
+        if (words == NULL)
+            return -ENOMEM;
+        memset(words + r->word_count, 0, (count - r->word_count) * sizeof(*words));
+        r->words = words;
+        r->word_count = count;
+    }
+    CHECK(!range_used(r, offset));
+    r->words[word] |= UINT64_C(1) << (offset % 64);
+    r->leased++;
+    return 0;
+}
+
+static void range_clear(struct range *r, uint64_t offset)
+{
+    CHECK(range_used(r, offset));
+    r->words[offset / 64] &= ~(UINT64_C(1) << (offset % 64));
+    r->leased--;
+}
+
+/* The first free offset in from..to, or NO_OFFSET. Skips full words whole. */
+static uint64_t range_search(const struct range *r, uint64_t from, uint64_t to)
+{
+    for (uint64_t at = from; at <= to;) {
+        if (at % 64 == 0 && at / 64 < r->word_count && r->words[at / 64] == UINT64_MAX) {
+            at += 64;
+            continue;
+        }
+        if (at != r->gateway && !range_used(r, at))
+            return at;
+        at++;
+    }
+    return NO_OFFSET;
+}
+
+static uint64_t range_next(const struct range *r)
+{
+    uint64_t found;
+
+    if (r->leased >= range_size(r))
+        return NO_OFFSET;
+    found = range_search(r, r->cursor, r->last);
+    return found != NO_OFFSET ? found : range_search(r, r->first, r->cursor - 1);
+}
+
+static void range_advance(struct range *r, uint64_t taken)
+{
+    r->cursor = taken >= r->last ? r->first : taken + 1;
+}
+
+/* --- Table ----------------------------------------------------------------------------------- */
+
+static bool is_pool_sane(const struct ip_prefix *pool, uint8_t len, uint8_t piece_bits)
+{
+    return pool->addr.len == 0 || (pool->addr.len == len && pool->bits <= piece_bits);
+}
+
+int ipam_new(const struct ipam_config *cfg, struct ipam **out)
+{
+    struct ipam *t;
+    struct ipam_config c = *cfg;
+
+    if (c.subnet4_bits == 0)
+        c.subnet4_bits = 24;
+    if (c.pool4.addr.len == 0)
+        c.pool4 = (struct ip_prefix){ .addr = ip4_of_u32(UINT32_C(10) << 24), .bits = 8 };
+    if (c.subnet4_bits < IPAM_SUBNET4_BITS_MIN || c.subnet4_bits > IPAM_SUBNET4_BITS_MAX ||
+        !is_pool_sane(&c.pool4, IP4_LEN, c.subnet4_bits) || !is_pool_sane(&c.pool6, IP6_LEN, 64))
+        return ERR_INVALID;
+    t = calloc(1, sizeof(*t));
+    if (t == NULL)
+        return -ENOMEM;
+    t->cfg = c;
+    memcpy(t->seed.key, &c.seed, sizeof(c.seed));
+    t->vni_cursor = IPAM_VNI_MIN;
+    map_init(&t->networks, &t->seed, IPAM_NETWORKS_MAX);
+    map_init(&t->vnis, &t->seed, IPAM_NETWORKS_MAX);
+    *out = t;
+    return 0;
+}
+
+static void network_free(struct network *n)
+{
+    struct map_iter it = { 0 };
+
+    while (map_next(&n->leases, &it))
+        free(it.value);
+    map_deinit(&n->leases);
+    for (int f = 0; f < FAMILIES; f++)
+        free(n->range[f].words);
+    free(n);
+}
+
+void ipam_free(struct ipam *t)
+{
+    struct map_iter it = { 0 };
+
+    if (t == NULL)
+        return;
+    while (map_next(&t->networks, &it))
+        network_free(it.value);
+    map_deinit(&t->networks);
+    map_deinit(&t->vnis);
+    free(t->routes);
+    free(t);
+}
+
+struct ip_prefix ipam_ula(const uint8_t random[5])
+{
+    struct ip_prefix p = { .addr = { .len = IP6_LEN, .bytes = { 0xfd } }, .bits = 48 };
+
+    memcpy(p.addr.bytes + 1, random, 5);
+    return p;
+}
+
+int ipam_routes_set(struct ipam *t, const struct ip_prefix *routes, size_t count)
+{
+    struct ip_prefix *copy = NULL;
+
+    if (count > IPAM_ROUTES_MAX)
+        return ERR_FULL;
+    if (count > 0) {
+        copy = malloc(count * sizeof(*copy));
+        if (copy == NULL)
+            return -ENOMEM;
+        memcpy(copy, routes, count * sizeof(*copy));
+    }
+    free(t->routes);
+    t->routes = copy;
+    t->route_count = count;
+    return 0;
+}
+
+/* A default route covers everything and clashes with nothing. */
+static const struct ip_prefix *find_route(const struct ipam *t, const struct ip_prefix *subnet)
+{
+    for (size_t i = 0; i < t->route_count; i++)
+        if (t->routes[i].bits != 0 && ip_prefix_overlap(&t->routes[i], subnet))
+            return &t->routes[i];
+    return NULL;
+}
+
+static const struct network *find_overlap(const struct ipam *t, const struct ip_prefix *subnet)
+{
+    struct map_iter it = { 0 };
+
+    while (map_next(&t->networks, &it)) {
+        const struct network *n = it.value;
+
+        if (ip_prefix_overlap(&n->subnets.subnet4, subnet) ||
+            ip_prefix_overlap(&n->subnets.subnet6, subnet))
+            return n;
+    }
+    return NULL;
+}
+
+bool ipam_route_clash(const struct ipam *t, struct slice network, struct ipam_why *why)
+{
+    const struct ipam_network *n = ipam_network_get(t, network);
+    const struct ip_prefix *subnets[FAMILIES];
+
+    if (n == NULL)
+        return false;
+    subnets[FAMILY4] = &n->subnet4;
+    subnets[FAMILY6] = &n->subnet6;
+    for (int f = 0; f < FAMILIES; f++) {
+        const struct ip_prefix *route = find_route(t, subnets[f]);
+        char a[IP_PREFIX_TEXT_MAX], b[IP_PREFIX_TEXT_MAX];
+
+        if (route == NULL)
+            continue;
+        explain(why, "network %.*s: subnet %s overlaps the route %s of a host", TEXT(network),
+                ip_prefix_format(subnets[f], a), ip_prefix_format(route, b));
+        return true;
+    }
+    return false;
+}
+
+/* --- Networks -------------------------------------------------------------------------------- */
+
+static int check_subnet(struct slice network, const struct ip_prefix *subnet, uint8_t len,
+                        uint8_t bits_min, uint8_t bits_max, struct ipam_why *why)
+{
+    char text[IP_PREFIX_TEXT_MAX];
+
+    if (subnet->addr.len == 0)
+        return 0;
+    if (subnet->addr.len != len) {
+        explain(why, "network %.*s: subnet %s is of the wrong address family", TEXT(network),
+                ip_prefix_format(subnet, text));
+        return ERR_INVALID;
+    }
+    if (subnet->bits < bits_min || subnet->bits > bits_max) {
+        explain(why, "network %.*s: subnet %s: prefix is %u to %u", TEXT(network),
+                ip_prefix_format(subnet, text), bits_min, bits_max);
+        return ERR_INVALID;
+    }
+    return 0;
+}
+
+/* A gateway that is none becomes the first address. */
+static int check_gateway(struct slice network, const struct ip_prefix *subnet,
+                         struct ip_addr *gateway, struct ipam_why *why)
+{
+    char a[IP_TEXT_MAX], b[IP_PREFIX_TEXT_MAX];
+
+    if (ip_is_none(gateway)) {
+        *gateway = ip_prefix_at(subnet, 1);
+        return 0;
+    }
+    if (ip_prefix_has(subnet, gateway))
+        return 0;
+    explain(why, "network %.*s: gateway %s is outside its subnet %s", TEXT(network),
+            ip_format(gateway, a), ip_prefix_format(subnet, b));
+    return ERR_INVALID;
+}
+
+static int check_network(struct slice network, struct ipam_network *n, struct ipam_why *why)
+{
+    int rc;
+
+    rc = check_subnet(network, &n->subnet4, IP4_LEN, IPAM_SUBNET4_BITS_MIN, IPAM_SUBNET4_BITS_MAX,
+                      why);
+    if (rc == 0)
+        rc = check_subnet(network, &n->subnet6, IP6_LEN, IPAM_SUBNET6_BITS_MIN,
+                          IPAM_SUBNET6_BITS_MAX, why);
+    if (rc == 0)
+        rc = check_gateway(network, &n->subnet4, &n->gateway4, why);
+    if (rc == 0)
+        rc = check_gateway(network, &n->subnet6, &n->gateway6, why);
+    if (rc == 0 && n->vni != 0 && (n->vni < IPAM_VNI_MIN || n->vni > IPAM_VNI_MAX)) {
+        explain(why, "network %.*s: VNI %" PRIu32 " is outside %d to %d", TEXT(network), n->vni,
+                IPAM_VNI_MIN, IPAM_VNI_MAX);
+        rc = ERR_INVALID;
+    }
+    return rc;
+}
+
+static int check_overlap(const struct ipam *t, struct slice network, const struct ip_prefix *subnet,
+                         struct ipam_why *why)
+{
+    const struct network *other = find_overlap(t, subnet);
+    const struct ip_prefix *theirs;
+    char a[IP_PREFIX_TEXT_MAX], b[IP_PREFIX_TEXT_MAX];
+
+    if (other == NULL)
+        return 0;
+    theirs = subnet->addr.len == IP4_LEN ? &other->subnets.subnet4 : &other->subnets.subnet6;
+    explain(why, "network %.*s: subnet %s overlaps %s of network %.*s", TEXT(network),
+            ip_prefix_format(subnet, a), ip_prefix_format(theirs, b), TEXT(network_name(other)));
+    return ERR_CONFLICT;
+}
+
+static int check_vni(const struct ipam *t, struct slice network, uint32_t vni, struct ipam_why *why)
+{
+    const struct network *other = vni == 0 ? NULL : map_get_u64(&t->vnis, vni);
+
+    if (other == NULL)
+        return 0;
+    explain(why, "network %.*s: VNI %" PRIu32 " belongs to network %.*s", TEXT(network), vni,
+            TEXT(network_name(other)));
+    return ERR_CONFLICT;
+}
+
+/* The next piece of a pool that overlaps nothing. */
+static int choose_subnet(struct ipam *t, struct slice network, int family, struct ip_prefix *out,
+                         struct ipam_why *why)
+{
+    const struct ip_prefix *pool = family == FAMILY4 ? &t->cfg.pool4 : &t->cfg.pool6;
+    uint8_t bits = family == FAMILY4 ? t->cfg.subnet4_bits : 64;
+    uint64_t pieces, *cursor = &t->pool_cursor[family];
+    char text[IP_PREFIX_TEXT_MAX];
+
+    if (pool->addr.len == 0) {
+        explain(why, "network %.*s: there is no IPv6 pool: name a subnet", TEXT(network));
+        return ERR_INVALID;
+    }
+    pieces = bits - pool->bits >= 20 ? UINT64_C(1) << 20 : UINT64_C(1) << (bits - pool->bits);
+    for (uint64_t tries = 0; tries < pieces; tries++) {
+        uint64_t piece = (*cursor + tries) % pieces;
+        struct ip_prefix p = { .addr = pool->addr, .bits = bits };
+
+        for (unsigned b = 0; b < 20 && b < (unsigned)(bits - pool->bits); b++) {
+            unsigned at = bits - 1 - b; /* place the piece number just above the host bits */
+
+            p.addr.bytes[at / 8] |= (uint8_t)((piece >> b & 1) << (7 - at % 8));
+        }
+        if (find_overlap(t, &p) != NULL || find_route(t, &p) != NULL)
+            continue;
+        *cursor = (piece + 1) % pieces;
+        *out = p;
+        return 0;
+    }
+    explain(why,
+            "network %.*s: no free /%u is left in the pool %s: %" PRIu64 " pieces, %zu networks, "
+            "%zu routes of hosts",
+            TEXT(network), bits, ip_prefix_format(pool, text), pieces, t->networks.count,
+            t->route_count);
+    return ERR_EXHAUSTED;
+}
+
+static int choose_vni(struct ipam *t, struct slice network, uint32_t *out, struct ipam_why *why)
+{
+    const uint32_t all = IPAM_VNI_MAX - IPAM_VNI_MIN + 1;
+
+    /* IPAM_NETWORKS_MAX is far below the number of VNIs, so this ends early. */
+    for (uint32_t tries = 0; tries < all; tries++) {
+        uint32_t vni = IPAM_VNI_MIN + (t->vni_cursor - IPAM_VNI_MIN + tries) % all;
+
+        if (map_get_u64(&t->vnis, vni) != NULL)
+            continue;
+        t->vni_cursor = vni == IPAM_VNI_MAX ? IPAM_VNI_MIN : vni + 1;
+        *out = vni;
+        return 0;
+    }
+    explain(why, "network %.*s: all %" PRIu32 " VNIs are in use", TEXT(network), all);
+    return ERR_EXHAUSTED;
+}
+
+static int insert_network(struct ipam *t, struct slice id, const struct ipam_network *subnets,
+                          struct ipam_why *why)
+{
+    struct network *n = calloc(1, sizeof(*n));
+    int rc = -ENOMEM;
+
+    if (n == NULL)
+        goto out;
+    n->subnets = *subnets;
+    n->name_len = id.len;
+    memcpy(n->name, id.ptr, id.len);
+    map_init(&n->leases, &t->seed, 2 * IPAM_SUBNET6_LEASES_MAX);
+    range_init(&n->range[FAMILY4], &subnets->subnet4, &subnets->gateway4);
+    range_init(&n->range[FAMILY6], &subnets->subnet6, &subnets->gateway6);
+    rc = map_set(&t->networks, id, n);
+    if (rc < 0)
+        goto out;
+    rc = map_set_u64(&t->vnis, subnets->vni, n);
+    if (rc < 0)
+        (void)map_remove(&t->networks, id); /* it was set above */
+out:
+    if (rc == ERR_FULL)
+        explain(why, "network %.*s: there are already %d networks", TEXT(id), IPAM_NETWORKS_MAX);
+    if (rc < 0)
+        free(n);
+    return rc;
+}
+
+/* What creation and restoration have in common; fills gateways of `n`. */
+static int admit_network(const struct ipam *t, struct slice id, struct ipam_network *n,
+                         struct ipam_why *why)
+{
+    int rc;
+
+    if (id.len == 0 || id.len > IPAM_OWNER_LEN_MAX)
+        return ERR_INVALID;
+    if (map_get(&t->networks, id) != NULL)
+        return ERR_EXISTS;
+    rc = check_network(id, n, why);
+    if (rc == 0)
+        rc = check_overlap(t, id, &n->subnet4, why);
+    if (rc == 0)
+        rc = check_overlap(t, id, &n->subnet6, why);
+    if (rc == 0)
+        rc = check_vni(t, id, n->vni, why);
+    return rc;
+}
+
+static int check_routes(const struct ipam *t, struct slice id, const struct ip_prefix *subnet,
+                        struct ipam_why *why)
+{
+    const struct ip_prefix *route = find_route(t, subnet);
+    char a[IP_PREFIX_TEXT_MAX], b[IP_PREFIX_TEXT_MAX];
+
+    if (route == NULL)
+        return 0;
+    explain(why, "network %.*s: subnet %s overlaps the route %s of a host", TEXT(id),
+            ip_prefix_format(subnet, a), ip_prefix_format(route, b));
+    return ERR_CONFLICT;
+}
+
+int ipam_network_create(struct ipam *t, struct slice network, const struct ipam_network *want,
+                        bool want6, struct ipam_network *out, struct ipam_why *why)
+{
+    struct ipam_network n = *want;
+    int rc;
+
+    rc = admit_network(t, network, &n, why);
+    if (rc == 0)
+        rc = check_routes(t, network, &n.subnet4, why);
+    if (rc == 0)
+        rc = check_routes(t, network, &n.subnet6, why);
+    if (rc == 0 && n.subnet4.addr.len == 0 && n.subnet6.addr.len == 0)
+        rc = choose_subnet(t, network, FAMILY4, &n.subnet4, why);
+    if (rc == 0 && want6 && n.subnet6.addr.len == 0)
+        rc = choose_subnet(t, network, FAMILY6, &n.subnet6, why);
+    if (rc == 0 && n.vni == 0)
+        rc = choose_vni(t, network, &n.vni, why);
+    if (rc == 0)
+        rc = check_network(network, &n, why); /* gateways of the chosen subnets */
+    if (rc == 0)
+        rc = insert_network(t, network, &n, why);
+    if (rc == 0)
+        *out = n;
+    return rc;
+}
+
+int ipam_network_restore(struct ipam *t, struct slice network, const struct ipam_network *stored,
+                         struct ipam_why *why)
+{
+    struct ipam_network n = *stored;
+    int rc;
+
+    if (n.vni == 0 || (n.subnet4.addr.len == 0 && n.subnet6.addr.len == 0)) {
+        explain(why, "network %.*s: stored without VNI or subnet", TEXT(network));
+        return ERR_INVALID;
+    }
+    rc = admit_network(t, network, &n, why);
+    if (rc == 0)
+        rc = insert_network(t, network, &n, why);
+    if (rc == 0 && n.vni >= t->vni_cursor)
+        t->vni_cursor = n.vni == IPAM_VNI_MAX ? IPAM_VNI_MIN : n.vni + 1;
+    return rc;
+}
+
+void ipam_network_remove(struct ipam *t, struct slice network)
+{
+    struct network *n = map_remove(&t->networks, network);
+
+    if (n == NULL)
+        return;
+    (void)map_remove_u64(&t->vnis, n->subnets.vni); /* `n` itself */
+    network_free(n);
+}
+
+const struct ipam_network *ipam_network_get(const struct ipam *t, struct slice network)
+{
+    const struct network *n = map_get(&t->networks, network);
+
+    return n == NULL ? NULL : &n->subnets;
+}
+
+/* --- Leases ---------------------------------------------------------------------------------- */
+
+static const struct ip_prefix *subnet_of(const struct network *n, int family)
+{
+    return family == FAMILY4 ? &n->subnets.subnet4 : &n->subnets.subnet6;
+}
+
+/* The owner's lease record, made if needed. */
+static int get_lease(struct network *n, struct slice owner, struct lease **out)
+{
+    struct lease *l = map_get(&n->leases, owner);
+    int rc;
+
+    if (owner.len == 0 || owner.len > IPAM_OWNER_LEN_MAX)
+        return ERR_TOO_LARGE;
+    if (l == NULL) {
+        l = malloc(sizeof(*l));
+        if (l == NULL)
+            return -ENOMEM;
+        *l = (struct lease){ .offset = { NO_OFFSET, NO_OFFSET } };
+        rc = map_set(&n->leases, owner, l);
+        if (rc < 0) {
+            free(l);
+            return rc;
+        }
+    }
+    *out = l;
+    return 0;
+}
+
+static void drop_lease_if_empty(struct network *n, struct slice owner, struct lease *l)
+{
+    if (l->offset[FAMILY4] != NO_OFFSET || l->offset[FAMILY6] != NO_OFFSET)
+        return;
+    (void)map_remove(&n->leases, owner); /* `l` itself */
+    free(l);
+}
+
+int ipam_allocate(struct ipam *t, struct slice network, struct slice owner, uint8_t family_len,
+                  struct ip_addr *out, struct ipam_why *why)
+{
+    int family = family_len == IP4_LEN ? FAMILY4 : FAMILY6;
+    struct network *n = map_get(&t->networks, network);
+    struct lease *l = NULL;
+    struct range *r;
+    uint64_t offset;
+    int rc;
+
+    if (n == NULL || subnet_of(n, family)->addr.len == 0) {
+        explain(why, "network %.*s: %s", TEXT(network),
+                n == NULL ? "unknown" : "has no subnet of that address family");
+        return ERR_NOT_FOUND;
+    }
+    r = &n->range[family];
+    rc = get_lease(n, owner, &l);
+    if (rc < 0)
+        return rc;
+    offset = l->offset[family];
+    if (offset == NO_OFFSET) {
+        offset = range_next(r);
+        rc = offset == NO_OFFSET ? ERR_EXHAUSTED : range_mark(r, offset);
+        if (rc < 0) {
+            char text[IP_PREFIX_TEXT_MAX];
+
+            explain(why, "network %.*s: %" PRIu64 " of %" PRIu64 " addresses of %s are leased",
+                    TEXT(network), r->leased, range_size(r),
+                    ip_prefix_format(subnet_of(n, family), text));
+            drop_lease_if_empty(n, owner, l);
+            return rc;
+        }
+        range_advance(r, offset);
+        l->offset[family] = offset;
+    }
+    *out = ip_prefix_at(subnet_of(n, family), offset);
+    return 0;
+}
+
+int ipam_reserve(struct ipam *t, struct slice network, struct slice owner,
+                 const struct ip_addr *addr, struct ipam_why *why)
+{
+    int family = addr->len == IP4_LEN ? FAMILY4 : FAMILY6;
+    struct network *n = map_get(&t->networks, network);
+    struct lease *l = NULL;
+    struct range *r;
+    uint64_t offset;
+    char text[IP_TEXT_MAX];
+    int rc;
+
+    (void)ip_format(addr, text);
+    if (n == NULL) {
+        explain(why, "network %.*s: unknown", TEXT(network));
+        return ERR_NOT_FOUND;
+    }
+    r = &n->range[family];
+    if (!ip_prefix_has(subnet_of(n, family), addr) ||
+        (offset = ip_prefix_offset(subnet_of(n, family), addr)) < r->first || offset > r->last ||
+        offset == r->gateway) {
+        explain(why, "network %.*s: %s cannot be leased: it is outside the subnet or reserved",
+                TEXT(network), text);
+        return ERR_INVALID;
+    }
+    rc = get_lease(n, owner, &l);
+    if (rc < 0)
+        return rc;
+    if (l->offset[family] == offset)
+        return 0;
+    if (l->offset[family] != NO_OFFSET || range_used(r, offset)) {
+        explain(why, "network %.*s: %s: %s", TEXT(network), text,
+                l->offset[family] != NO_OFFSET ? "the owner has another address"
+                                               : "leased to another owner");
+        rc = ERR_CONFLICT;
+    } else {
+        rc = range_mark(r, offset);
+    }
+    if (rc < 0) {
+        drop_lease_if_empty(n, owner, l);
+        return rc;
+    }
+    l->offset[family] = offset;
+    if (offset >= r->cursor) /* after a rebuild, go on behind the highest lease */
+        range_advance(r, offset);
+    return 0;
+}
+
+struct ip_addr ipam_lookup(const struct ipam *t, struct slice network, struct slice owner,
+                           uint8_t family_len)
+{
+    int family = family_len == IP4_LEN ? FAMILY4 : FAMILY6;
+    const struct network *n = map_get(&t->networks, network);
+    const struct lease *l = n == NULL ? NULL : map_get(&n->leases, owner);
+
+    if (l == NULL || l->offset[family] == NO_OFFSET)
+        return (struct ip_addr){ 0 };
+    return ip_prefix_at(subnet_of(n, family), l->offset[family]);
+}
+
+void ipam_release(struct ipam *t, struct slice network, struct slice owner)
+{
+    struct network *n = map_get(&t->networks, network);
+    struct lease *l = n == NULL ? NULL : map_remove(&n->leases, owner);
+
+    if (l == NULL)
+        return;
+    for (int f = 0; f < FAMILIES; f++)
+        if (l->offset[f] != NO_OFFSET)
+            range_clear(&n->range[f], l->offset[f]);
+    free(l);
+}
+
+int ipam_usage(const struct ipam *t, struct slice network, struct ipam_usage *out)
+{
+    const struct network *n = map_get(&t->networks, network);
+
+    if (n == NULL)
+        return ERR_NOT_FOUND;
+    *out = (struct ipam_usage){
+        .size4 = range_size(&n->range[FAMILY4]),
+        .leased4 = n->range[FAMILY4].leased,
+        .size6 = range_size(&n->range[FAMILY6]),
+        .leased6 = n->range[FAMILY6].leased,
+    };
+    return 0;
+}

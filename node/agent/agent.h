@@ -7,7 +7,7 @@
  * The host:
  *     agent_new, agent_load(rows of the last run), then agent_observe for each container that
  *     the runtime re-adopted, then agent_started
- *     agent_assign          an ASSIGN frame; persist first, then call
+ *     agent_assign          an ASSIGN frame; persist what it changed before the next turn
  *     agent_result          an operation ended
  *     agent_event           a container exited, its health changed
  *     agent_turn            after any of these or at the deadline: start the operations in
@@ -42,7 +42,8 @@ enum agent_operation_kind {
 struct agent_operation {
     uint64_t token; /* unique; comes back in agent_result */
     enum agent_operation_kind kind;
-    const struct task *task;    /* of container, sandbox and image operations */
+    struct id task_id;          /* of container, sandbox and image operations ... */
+    const struct task *task;    /* ... and its row; NULL when the managers have forgotten it */
     const struct assigned *row; /* of network operations */
 };
 
@@ -57,6 +58,7 @@ struct agent_result {
     int err;             /* 0 or why; temporary errors (ERR_UNAVAILABLE, -EAGAIN, -ENOMEM) are tried again */
     const char *message; /* for people; NULL when err is 0 */
     const struct container_status *container; /* of create and start; may be NULL */
+    bool awaits_health; /* of start: RUNNING only after AGENT_HEALTHY */
 };
 
 enum agent_event_kind { AGENT_EXITED, AGENT_HEALTHY, AGENT_UNHEALTHY };
@@ -75,7 +77,7 @@ struct agent_observed {
     bool started; /* was it ever started? */
     int64_t exit_code;
     bool oom_killed;
-    bool healthy;
+    bool awaits_health; /* it has a health check that has not passed yet */
     const struct container_status *container;
 };
 
@@ -90,11 +92,11 @@ void agent_free(struct agent *a);
 
 /* Rows kept from the last run: as agent_assign with base 0. -ENOMEM */
 NODISCARD int agent_load(struct agent *a, const struct assign *rows);
-NODISCARD int agent_observe(struct agent *a, const struct agent_observed *o);
-void agent_started(struct agent *a, mono_ns now);
+NODISCARD int agent_observe(struct agent *a, const struct agent_observed *o, wall_ns wall);
+void agent_started(struct agent *a, mono_ns now, wall_ns wall);
 
 /* ERR_STALE: its base is not the version that this agent is at; say HELLO again. -ENOMEM */
-NODISCARD int agent_assign(struct agent *a, const struct assign *rows, mono_ns now);
+NODISCARD int agent_assign(struct agent *a, const struct assign *rows);
 
 /* The version to say in HELLO, and all rows held, for the host to persist or to show. */
 uint64_t agent_version(const struct agent *a);
@@ -110,7 +112,7 @@ void agent_connected(struct agent *a, mono_ns now);
 void agent_disconnected(struct agent *a, mono_ns now);
 void agent_acknowledged(struct agent *a, uint64_t sequence);
 
-/* -ENOMEM: nothing was decided, try again */
-NODISCARD int agent_turn(struct agent *a, mono_ns now, wall_ns wall, struct agent_output *out);
+/* When memory runs out, what could not be decided is tried again at an early deadline. */
+void agent_turn(struct agent *a, mono_ns now, wall_ns wall, struct agent_output *out);
 
 #endif /* NODE_AGENT_AGENT_H */

@@ -20,8 +20,8 @@
 #include "overlaynet/overlay.h"
 
 #define OVERLAY_RESOLVER_ADDRESS "127.0.0.11"
-#define OVERLAY_ALIASES_MAX 64
-#define OVERLAY_PORTS_MAX 256
+#define OVERLAY_ALIASES_MAX      64
+#define OVERLAY_PORTS_MAX        256
 
 struct overlay_services;
 
@@ -52,14 +52,15 @@ struct overlay_service {
     const char *const *aliases;
     size_t alias_count;
     enum overlay_service_mode mode;
-    struct ip_addr vip; /* none = no virtual IP */
+    struct ip_addr vip;                    /* none = no virtual IP */
     const struct overlay_published *ports; /* on the ingress network only */
     size_t port_count;
 };
 
 /*   ERR_NOT_FOUND (network not stated), ERR_INVALID, ERR_CONFLICT (name or port of another
  *   service), ERR_FULL, -ENOMEM */
-NODISCARD int overlay_service_set(struct overlay_services *s, const struct overlay_service *service);
+NODISCARD int overlay_service_set(struct overlay_services *s,
+                                  const struct overlay_service *service);
 void overlay_service_remove(struct overlay_services *s, const struct id *network_id,
                             const struct id *service_id); /* unknown is no error */
 
@@ -76,12 +77,14 @@ struct overlay_backend {
 };
 
 /* The service may be stated later.  ERR_NOT_FOUND (network), ERR_INVALID, ERR_FULL, -ENOMEM */
-NODISCARD int overlay_backend_set(struct overlay_services *s, const struct overlay_backend *backend);
+NODISCARD int overlay_backend_set(struct overlay_services *s,
+                                  const struct overlay_backend *backend);
 void overlay_backend_remove(struct overlay_services *s, const struct id *network_id,
                             const struct id *endpoint_id); /* unknown is no error */
 
 /* Backends of a node that gossip holds for unreachable get no new connections meanwhile. */
-void overlay_services_reachable(struct overlay_services *s, const struct id *node_id, bool reachable);
+void overlay_services_reachable(struct overlay_services *s, const struct id *node_id,
+                                bool reachable);
 
 /* Gives a sandbox that overlay_sandbox_create made its resolver and virtual IPs; repeat it after
  * a restart, or when its attachments change. `done` as in overlay.h, always called, once. */

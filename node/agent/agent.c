@@ -18,7 +18,7 @@
 #include "node/agent/unit.h"
 
 #define REPORT_INTERVAL_NS (20 * NS_PER_MS)
-#define UNITS_MAX 65536
+#define UNITS_MAX          65536
 
 /* A network row on its way to the overlay; owns a copy, because rows change under it. */
 struct row_operation {
@@ -31,8 +31,8 @@ struct row_operation {
 struct agent {
     struct id node_id;
     struct rows rows;
-    struct omap units; /* task id -> struct unit *, owned */
-    struct map tokens; /* token -> struct unit *, of operations under way */
+    struct omap units;              /* task id -> struct unit *, owned */
+    struct map tokens;              /* token -> struct unit *, of operations under way */
     struct list queued, handed_out; /* row operations: waiting, and borrowed by the last turn */
     uint64_t next_token;
     size_t preparing; /* operations under way that count against AGENT_OPERATIONS_MAX */
@@ -165,7 +165,8 @@ static bool is_sound(const struct assigned *row)
               (row->network != NULL) + (row->endpoint != NULL) + (row->service != NULL) +
               (row->peer != NULL) + (row->cluster != NULL);
 
-    return row->gone ? set == 0 : set == 1 && (row->task == NULL) == !(strncmp(row->key, "task/", 5) == 0);
+    return row->gone ? set == 0
+                     : set == 1 && (row->task == NULL) == !(strncmp(row->key, "task/", 5) == 0);
 }
 
 static int assign(struct agent *a, const struct assign *rows)

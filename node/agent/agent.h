@@ -26,13 +26,13 @@
 struct agent;
 
 enum agent_operation_kind {
-    AGENT_NETWORK_SET,      /* networks, peers, endpoints, services: apply rows to the overlay */
+    AGENT_NETWORK_SET, /* networks, peers, endpoints, services: apply rows to the overlay */
     AGENT_NETWORK_REMOVE,
     AGENT_IMAGE_ENSURE,     /* image present, from here, a peer or a registry */
     AGENT_SANDBOX_CREATE,   /* network namespace with the task's attachments */
     AGENT_CONTAINER_CREATE, /* with secrets and configs as files */
     AGENT_CONTAINER_START,
-    AGENT_CONTAINER_STOP,   /* stop signal, grace period, kill */
+    AGENT_CONTAINER_STOP, /* stop signal, grace period, kill */
     AGENT_CONTAINER_REMOVE,
     AGENT_SANDBOX_DESTROY,
     AGENT_IMAGE_PULL_CANCEL,
@@ -55,10 +55,10 @@ struct agent_operations {
 /* How an operation ended. */
 struct agent_result {
     uint64_t token;
-    int err;             /* 0 or why; temporary errors (ERR_UNAVAILABLE, -EAGAIN, -ENOMEM) are tried again */
-    const char *message; /* for people; NULL when err is 0 */
+    int err; /* 0 or why; temporary errors (ERR_UNAVAILABLE, -EAGAIN, -ENOMEM) are tried again */
+    const char *message;                      /* for people; NULL when err is 0 */
     const struct container_status *container; /* of create and start; may be NULL */
-    bool awaits_health; /* of start: RUNNING only after AGENT_HEALTHY */
+    bool awaits_health;                       /* of start: RUNNING only after AGENT_HEALTHY */
 };
 
 enum agent_event_kind { AGENT_EXITED, AGENT_HEALTHY, AGENT_UNHEALTHY };

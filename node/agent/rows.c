@@ -184,8 +184,8 @@ static int assign_difference(struct rows *r, const struct assign *a, rows_on_cha
 
 int rows_assign(struct rows *r, const struct assign *a, rows_on_change on_change, void *ctx)
 {
-    int rc = a->base == 0 ? assign_all(r, a, on_change, ctx)
-                          : assign_difference(r, a, on_change, ctx);
+    int rc =
+        a->base == 0 ? assign_all(r, a, on_change, ctx) : assign_difference(r, a, on_change, ctx);
 
     if (rc == ERR_STALE)
         return rc;

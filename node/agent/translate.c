@@ -8,8 +8,8 @@
 
 #include "base/err.h"
 
-#define EXPANDED_LEN_MAX (64 * KIB)
-#define SECRETS_DIR "/run/secrets/"
+#define EXPANDED_LEN_MAX  (64 * KIB)
+#define SECRETS_DIR       "/run/secrets/"
 #define FILE_MODE_DEFAULT 0444
 
 static int expand(const struct translate_input *in, const char *text, char **out,

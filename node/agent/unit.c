@@ -10,8 +10,8 @@
 #include "base/check.h"
 #include "base/err.h"
 
-#define RETRY_FIRST_NS (200 * NS_PER_MS)
-#define RETRY_MAX_NS (30 * NS_PER_S)
+#define RETRY_FIRST_NS       (200 * NS_PER_MS)
+#define RETRY_MAX_NS         (30 * NS_PER_S)
 #define PREPARE_ATTEMPTS_MAX 10 /* then a passing reason is no longer believed to pass */
 
 /* Reports a later state. Texts that cannot be copied for want of memory are left out: the
@@ -176,10 +176,9 @@ static void take_container(struct unit *u, const struct container_status *c)
 static void operation_failed(struct unit *u, const struct agent_result *r, mono_ns now,
                              wall_ns wall)
 {
-    bool towards_running = u->operation == AGENT_IMAGE_ENSURE ||
-                           u->operation == AGENT_SANDBOX_CREATE ||
-                           u->operation == AGENT_CONTAINER_CREATE ||
-                           u->operation == AGENT_CONTAINER_START;
+    bool towards_running =
+        u->operation == AGENT_IMAGE_ENSURE || u->operation == AGENT_SANDBOX_CREATE ||
+        u->operation == AGENT_CONTAINER_CREATE || u->operation == AGENT_CONTAINER_START;
 
     if (u->stopping)
         return; /* a cancelled pull: what it was for is not wanted any more */

@@ -8,8 +8,8 @@
 const struct fields *object_kind_type(unsigned kind)
 {
     switch (kind) {
-#define OBJECT_KIND_CASE(KIND, number, type, text)                                                 \
-    case KIND:                                                                                     \
+#define OBJECT_KIND_CASE(KIND, number, type, text) \
+    case KIND:                                     \
         return &type##_type;
         OBJECT_KIND_LIST(OBJECT_KIND_CASE)
 #undef OBJECT_KIND_CASE
@@ -21,8 +21,8 @@ const struct fields *object_kind_type(unsigned kind)
 const char *object_kind_text(unsigned kind)
 {
     switch (kind) {
-#define OBJECT_KIND_CASE(KIND, number, type, text)                                                 \
-    case KIND:                                                                                     \
+#define OBJECT_KIND_CASE(KIND, number, type, text) \
+    case KIND:                                     \
         return text;
         OBJECT_KIND_LIST(OBJECT_KIND_CASE)
 #undef OBJECT_KIND_CASE

@@ -14,14 +14,14 @@
 #include "node/object/task.h"
 
 /* X(KIND, number, struct, text). Numbers are forever: they are in the log. */
-#define OBJECT_KIND_LIST(X)                                                                        \
-    X(OBJECT_CLUSTER, 1, cluster, "cluster")                                                       \
-    X(OBJECT_NODE, 2, node, "node")                                                                \
-    X(OBJECT_SERVICE, 3, service, "service")                                                       \
-    X(OBJECT_TASK, 4, task, "task")                                                                \
-    X(OBJECT_NETWORK, 5, network, "network")                                                       \
-    X(OBJECT_SECRET, 6, secret, "secret")                                                          \
-    X(OBJECT_CONFIG, 7, config, "config")                                                          \
+#define OBJECT_KIND_LIST(X)                  \
+    X(OBJECT_CLUSTER, 1, cluster, "cluster") \
+    X(OBJECT_NODE, 2, node, "node")          \
+    X(OBJECT_SERVICE, 3, service, "service") \
+    X(OBJECT_TASK, 4, task, "task")          \
+    X(OBJECT_NETWORK, 5, network, "network") \
+    X(OBJECT_SECRET, 6, secret, "secret")    \
+    X(OBJECT_CONFIG, 7, config, "config")    \
     X(OBJECT_REMOVAL, 8, removal, "removal")
 
 enum object_kind {

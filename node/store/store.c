@@ -143,8 +143,8 @@ static void blame(struct field_error *culprit, const struct change *c, const cha
 {
     if (culprit != NULL)
         (void)snprintf(culprit->text, sizeof(culprit->text), "%s %s%s%s: %s",
-                       object_kind_text(c->kind), name != NULL ? name : "",
-                       name != NULL ? " " : "", c->id.text, what);
+                       object_kind_text(c->kind), name != NULL ? name : "", name != NULL ? " " : "",
+                       c->id.text, what);
 }
 
 static int decode_change(const struct change *c, uint64_t index, wall_ns at,
@@ -174,8 +174,8 @@ static int decode_change(const struct change *c, uint64_t index, wall_ns at,
 }
 
 /* What of the log does not depend on its author's good will. */
-static int check_change(const struct change *c, uint64_t index,
-                        const struct object *before, struct field_error *culprit)
+static int check_change(const struct change *c, uint64_t index, const struct object *before,
+                        struct field_error *culprit)
 {
     if (c->op == CHANGE_CREATE && before != NULL) {
         blame(culprit, c, NULL, "already exists");

@@ -56,10 +56,10 @@ const struct object *store_find_name(const struct store *s, unsigned kind, const
 size_t store_count(const struct store *s, unsigned kind);
 
 /* The typed forms that callers want: store_task(s, &id), store_service(..), .. */
-#define STORE_GETTER(KIND, number, type, text)                                                     \
-    static inline const struct type *store_##type(const struct store *s, const struct id *id)     \
-    {                                                                                              \
-        return (const struct type *)(const void *)store_get(s, KIND, id);                         \
+#define STORE_GETTER(KIND, number, type, text)                                                \
+    static inline const struct type *store_##type(const struct store *s, const struct id *id) \
+    {                                                                                         \
+        return (const struct type *)(const void *)store_get(s, KIND, id);                     \
     }
 OBJECT_KIND_LIST(STORE_GETTER)
 #undef STORE_GETTER
@@ -82,14 +82,14 @@ const struct task *store_first_of_node(const struct store *s, const struct id *n
                                        struct store_iter *it);
 const struct task *store_next_task(struct store_iter *it);
 
-#define STORE_EACH(it, s, kind, type, var)                                                         \
-    for (const type *var = (const type *)(const void *)store_first(s, kind, it); var != NULL;     \
+#define STORE_EACH(it, s, kind, type, var)                                                    \
+    for (const type *var = (const type *)(const void *)store_first(s, kind, it); var != NULL; \
          var = (const type *)(const void *)store_next(it))
-#define STORE_EACH_OF_SERVICE(it, s, service_id, var)                                              \
-    for (const struct task *var = store_first_of_service(s, service_id, it); var != NULL;         \
+#define STORE_EACH_OF_SERVICE(it, s, service_id, var)                                     \
+    for (const struct task *var = store_first_of_service(s, service_id, it); var != NULL; \
          var = store_next_task(it))
-#define STORE_EACH_OF_NODE(it, s, node_id, var)                                                    \
-    for (const struct task *var = store_first_of_node(s, node_id, it); var != NULL;               \
+#define STORE_EACH_OF_NODE(it, s, node_id, var)                                     \
+    for (const struct task *var = store_first_of_node(s, node_id, it); var != NULL; \
          var = store_next_task(it))
 
 /* --- Snapshots: docs/formats/store.md. Equal stores give equal bytes.

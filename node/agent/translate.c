@@ -219,8 +219,8 @@ static int translate_file(const struct file_target *target, const char *director
     out->mode = target != NULL && target->mode != 0 ? target->mode & 07777 : FILE_MODE_DEFAULT;
     if (rc == 0 && target != NULL &&
         (parse_owner(target->uid, &out->uid) < 0 || parse_owner(target->gid, &out->gid) < 0)) {
-        (void)snprintf(err->text, sizeof(err->text), "%s: owner %s:%s is not numeric", path,
-                       target->uid, target->gid);
+        (void)snprintf(err->text, sizeof(err->text), "%.200s: owner %.20s:%.20s is not numeric",
+                       path, target->uid, target->gid);
         rc = ERR_INVALID;
     }
     return rc;

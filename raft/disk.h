@@ -31,12 +31,12 @@
 
 enum disk_op_kind {
     DISK_WRITE = 1, /* `data` at `offset` of `file`, which is created when missing */
-    DISK_FILL,      /* `file` is created or emptied and becomes `len` zero bytes, really written, so
-                     * that later writes change no metadata: -ENOSPC leaves any part of it */
-    DISK_SYNC,      /* contents of `file` reach stable storage */
-    DISK_RENAME,    /* `file` becomes `to`, replacing it */
-    DISK_REMOVE,    /* removes `file`; a missing one is no error */
-    DISK_SYNC_DIR,  /* names reach stable storage */
+    DISK_FILL,     /* `file` is created or overwritten in place and becomes `len` zero bytes, really
+                    * written, so that later writes change no metadata; -ENOSPC leaves any part */
+    DISK_SYNC,     /* contents of `file` reach stable storage */
+    DISK_RENAME,   /* `file` becomes `to`, replacing it */
+    DISK_REMOVE,   /* removes `file`; a missing one is no error */
+    DISK_SYNC_DIR, /* names reach stable storage */
 };
 
 struct disk_op {

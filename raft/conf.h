@@ -35,8 +35,9 @@ struct raft_conf {
 };
 
 enum raft_conf_op_type {
-    RAFT_ADD_VOTER,   /* a new node learns first and is promoted when it has caught up */
-    RAFT_ADD_LEARNER, /* or makes a voter a learner */
+    RAFT_ADD_VOTER,   /* a new node or a learner is to vote: once it has caught up */
+    RAFT_MAKE_VOTER,  /* a learner votes now; the leader refuses it for one that is behind */
+    RAFT_ADD_LEARNER, /* a new node learns, a voter becomes a learner */
     RAFT_REMOVE,
     RAFT_SET_CONTEXT, /* changes the context alone */
 };
@@ -61,7 +62,7 @@ bool raft_conf_is_removed(const struct raft_conf *c, raft_node_id id);
  *   ERR_INVALID   no voter would remain, an id is 0 or named twice, a context is too long
  *   ERR_CONFLICT  *c is joint: leave it first
  *   ERR_REMOVED   an added id has a tombstone
- *   ERR_NOT_FOUND RAFT_SET_CONTEXT or RAFT_REMOVE of an unknown id
+ *   ERR_NOT_FOUND an unknown id, unless it is added
  *   ERR_FULL      more than RAFT_MEMBERS_MAX members */
 NODISCARD int raft_conf_change(const struct raft_conf *c, const struct raft_conf_op *ops,
                                size_t count, struct raft_conf *out);

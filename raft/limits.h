@@ -2,9 +2,9 @@
  *
  * Memory of one struct raft, beside the log:
  *     members     RAFT_MEMBERS_MAX x sizeof(struct progress), of which the window is
- *                 RAFT_INFLIGHT_MAX x 16 bytes: about 4 KiB per follower
+ *                 RAFT_INFLIGHT_MAX x 16 bytes: about 1 KiB per follower
  *     output      RAFT_MESSAGES_MAX messages, fixed at raft_new()
- *     reads       RAFT_READS_MAX x 32 bytes
+ *     reads       RAFT_READS_MAX x 64 bytes
  * Memory of the log: one struct raft_entry (72 bytes) and one allocation of its data per entry;
  * at most raft_config.log_bytes_max of both, after which proposals are refused. An entry that is
  * in flight to a follower costs nothing more: messages point into the log. */
@@ -19,15 +19,15 @@ enum {
     RAFT_CONF_LEN_MAX = 16 + RAFT_MEMBERS_MAX * (24 + RAFT_CONTEXT_LEN_MAX) +
                         RAFT_TOMBSTONES_MAX * 9, /* one encoded configuration */
 
-    RAFT_ENTRY_LEN_MAX = 4 << 20,    /* data of one entry */
-    RAFT_MESSAGE_ENTRIES_MAX = 4096, /* entries in one append message */
-    RAFT_MESSAGE_LEN_MAX = 8 << 20,  /* one encoded message: a full window entry and its frame */
-    RAFT_INFLIGHT_MAX = 256,         /* append messages under way to one follower */
-    RAFT_BURST_MAX = 8,              /* append messages to one follower out of one step */
-    RAFT_MESSAGES_MAX = RAFT_MEMBERS_MAX * (RAFT_BURST_MAX + 2) + 8, /* out of one step */
+    RAFT_ENTRY_LEN_MAX = (4 << 20) - 64, /* data of one entry; with its header still 4 MiB */
+    RAFT_MESSAGE_ENTRIES_MAX = 4096,     /* entries in one append message */
+    RAFT_MESSAGE_LEN_MAX = 8 << 20, /* one encoded message: a full window entry and its frame */
+    RAFT_INFLIGHT_MAX = 64,         /* append messages under way to one follower */
+    RAFT_BURST_MAX = 8,             /* append messages to one follower out of one step */
+    RAFT_MESSAGES_MAX = RAFT_MEMBERS_MAX * (RAFT_BURST_MAX + 6) + 8, /* out of one step */
     RAFT_WRITES_MAX = 8,            /* write operations out of one step */
     RAFT_PENDING_WRITES_MAX = 1024, /* writes remembered until durable; then merged */
-    RAFT_READS_MAX = 4096,          /* reads waiting; more are refused */
+    RAFT_READS_MAX = 1024,          /* reads waiting; more are refused */
     RAFT_PROPOSALS_MAX = 4096,      /* proposals in one event */
 
     RAFT_CHUNK_LEN = 256 << 10,  /* bytes of one snapshot chunk; the last one is shorter */

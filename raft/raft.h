@@ -66,10 +66,13 @@ struct raft_config {
     uint64_t keep_count;    /* 5 000; entries kept behind for slow followers */
 };
 
+#define RAFT_REPAIR_UNKNOWN UINT64_MAX
+
 /* What the host found on its disk. All zero for a node that is new. */
 struct raft_start {
     struct raft_hard_state hard_state;
-    struct raft_base base;            /* the log's */
+    struct raft_base base;            /* the log's. Its conf may also be a later one, up to that of
+                                         `applied`: what the state machine has */
     const struct raft_entry *entries; /* base.last.index + 1 and so on, without gap */
     size_t entry_count;
 
@@ -77,10 +80,10 @@ struct raft_start {
     struct raft_base installed; /* of the newest snapshot installed here, or zero: a crash may
                                    have come between installing it and resetting the log */
 
-    /* The last entry that this node is known to have acknowledged. When the log found above ends
-     * before it, the disk lost what was promised: the node then votes as if it had that entry,
-     * does not campaign, and is repaired by the leader. Zero = nothing is missing. */
-    struct raft_entry_id acknowledged;
+    /* The disk lost entries that this node may have acknowledged: they end at this index, or it is
+     * RAFT_REPAIR_UNKNOWN. The node neither votes nor campaigns until a leader has given them back;
+     * then out.repaired says so. A sole voter cannot be repaired: restore a backup. 0 = nothing. */
+    raft_index repair_last;
 
     /* A snapshot that was being received: its identity, how many bytes are staged durably, and the
      * hash over them as out.snapshot_work gave it. Or zero: receiving starts over. */
@@ -117,7 +120,19 @@ enum raft_event_type {
     RAFT_SNAPSHOT_CHUNK,     /* snapshot_chunk: bytes that RAFT_WORK_READ asked for */
     RAFT_SNAPSHOT_STAGED,    /* snapshot_staged: RAFT_WORK_STAGE is durable */
     RAFT_SNAPSHOT_INSTALLED, /* snapshot_installed: RAFT_WORK_INSTALL is durable */
-    RAFT_SNAPSHOT_FAILED,    /* CREATE, STAGE or INSTALL failed: tried again later */
+    RAFT_SNAPSHOT_FAILED,    /* snapshot_failed: CREATE, STAGE or INSTALL; tried again later */
+};
+
+enum raft_work_type {
+    RAFT_WORK_CREATE,  /* make a snapshot at an applied index >= snapshot.base.last.index and feed
+                          SNAPSHOT_READY; one at a time. Keep it until RELEASE. */
+    RAFT_WORK_RELEASE, /* snapshot.hash: no longer needed by the core */
+    RAFT_WORK_READ,    /* read `len` bytes at `offset` of snapshot.hash for `to`; SNAPSHOT_CHUNK */
+    RAFT_WORK_STAGE,   /* write `data` at `offset` of the staged snapshot; SNAPSHOT_STAGED. Offset 0
+                          voids what was staged before. `running` is the hash up to and with it. */
+    RAFT_WORK_INSTALL, /* the staged snapshot is whole and verified: durably make it the state
+                          machine, with snapshot.base; SNAPSHOT_INSTALLED. Nothing is being applied
+                          meanwhile. */
 };
 
 struct raft_proposal {
@@ -177,6 +192,8 @@ struct raft_event {
         struct {
             uint8_t hash[RAFT_HASH_LEN];
         } snapshot_installed;
+
+        enum raft_work_type snapshot_failed;
     };
 };
 
@@ -213,18 +230,6 @@ struct raft_read_result {
     raft_index index; /* has been applied here */
 };
 
-enum raft_work_type {
-    RAFT_WORK_CREATE,  /* make a snapshot at an applied index >= snapshot.base.last.index and feed
-                          SNAPSHOT_READY; one at a time. Keep it until RELEASE. */
-    RAFT_WORK_RELEASE, /* snapshot.hash: no longer needed by the core */
-    RAFT_WORK_READ,    /* read `len` bytes at `offset` of snapshot.hash for `to`; SNAPSHOT_CHUNK */
-    RAFT_WORK_STAGE,   /* write `data` at `offset` of the staged snapshot; SNAPSHOT_STAGED. Offset 0
-                          voids what was staged before. `running` is the hash up to and with it. */
-    RAFT_WORK_INSTALL, /* the staged snapshot is whole and verified: durably make it the state
-                          machine, with snapshot.base; SNAPSHOT_INSTALLED. Nothing is being applied
-                          meanwhile. */
-};
-
 struct raft_snapshot_work {
     enum raft_work_type type;
     struct raft_snapshot snapshot; /* whole for STAGE and INSTALL */
@@ -236,7 +241,8 @@ struct raft_snapshot_work {
 };
 
 /* What the host must do now. Pointers borrow from the raft, or from the event, until the next
- * step; the entries in `committed` stay valid until APPLIED reports their index. */
+ * step; the data of the entries in `committed`, not their array, stay valid until APPLIED reports
+ * their index. */
 struct raft_output {
     const struct raft_write_op *writes;
     size_t write_count;
@@ -255,8 +261,9 @@ struct raft_output {
                           outcome of its open proposals is unknown, not failed: their tickets may
                           still come back in `committed` */
     enum raft_refusal refused; /* a peer says so; 0 = nothing. Of REMOVED: this node was */
-    bool stopped;              /* after STOP: leadership is elsewhere, the process may end */
-    mono_ns deadline_ns;       /* call again then at the latest; MONO_NEVER = never */
+    bool repaired; /* raft_start.repair_last is reached: tell the log once this step is durable */
+    bool stopped;  /* after STOP: leadership is elsewhere, the process may end */
+    mono_ns deadline_ns; /* call again then at the latest; MONO_NEVER = never */
 };
 
 /* Creates a node that waits for START. Copies `cfg`. The caller owns *out: raft_free().
@@ -276,7 +283,7 @@ void raft_free(struct raft *r); /* accepts NULL; ends every borrow */
  *   ERR_FULL          PROPOSE: too much uncommitted, or the log is at its limit: back off
  *   ERR_TOO_LARGE     PROPOSE: an entry above RAFT_ENTRY_LEN_MAX
  *   ERR_UNAVAILABLE   PROPOSE, CHANGE_CONF: leadership is being handed over; CHANGE_CONF: nothing
- *                     of this term is committed yet, or the new majority is not alive
+ *                     of this term is committed yet, or the new majority is not alive or is behind
  *   ERR_CONFLICT      CHANGE_CONF: another change is under way
  *   ERR_NOT_FOUND     CHANGE_CONF, TRANSFER: no such member
  *   ERR_INVALID       an event that breaks a rule stated at its field

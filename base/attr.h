@@ -11,6 +11,8 @@
 #define UNUSED                  __attribute__((unused))
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#undef MIN /* <sys/param.h>, which libuv includes, has them too */
+#undef MAX
 #define MIN(a, b)    ((a) < (b) ? (a) : (b)) /* evaluates twice: no side effects */
 #define MAX(a, b)    ((a) > (b) ? (a) : (b))
 

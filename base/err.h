@@ -30,7 +30,8 @@
     X(ERR_WRONG_CLUSTER, -20019, "belongs to another cluster")                                    \
     X(ERR_REMOVED, -20020, "the node was removed from the cluster")                               \
     X(ERR_UNSUPPORTED, -20021, "not supported here")                                              \
-    X(ERR_EXHAUSTED, -20022, "no free value is left")
+    X(ERR_EXHAUSTED, -20022, "no free value is left")                                             \
+    X(ERR_EXPIRED, -20023, "expired, or not valid yet")
 
 enum {
 #define ERR_ENUM(name, number, text) name = (number),

@@ -18,11 +18,12 @@ void ca_init(struct ca *ca, const uint8_t seed[CLUSTER_KEY_LEN]);
 void ca_deinit(struct ca *ca);
 
 /* Sets the validity (back-dated, CERT_VALIDITY_NS), issuer and signature of `c`; the caller has
- * set the rest. */
-void ca_issue(const struct ca *ca, struct cert *c, wall_ns now);
+ * set the rest.  ERR_INVALID (an id or the role is not set), -ENOMEM */
+NODISCARD int ca_issue(const struct ca *ca, struct cert *c, wall_ns now);
 
 /* As ca_issue(), with a validity of the caller's choice. */
-void ca_issue_for(const struct ca *ca, struct cert *c, wall_ns not_before, wall_ns not_after);
+NODISCARD int ca_issue_for(const struct ca *ca, struct cert *c, wall_ns not_before,
+                           wall_ns not_after);
 
 /* The root of `ca` as one that stands alone. */
 struct trust_root ca_root(const struct ca *ca);

@@ -20,8 +20,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <uv.h>
-
 #include "base/attr.h"
 #include "base/slice.h"
 #include "node/cluster/identity.h"
@@ -97,7 +95,7 @@ struct enroll_result {
 /* Starts. Copies `cfg`. `done` is called exactly once, from the loop, and borrows the result to the
  * call; after it the handle is gone. Whole flow bounded: 10 s an address, 60 s for the answer.
  *   ERR_INVALID, -ENOMEM */
-NODISCARD int enroll_start(uv_loop_t *loop, const struct enroll_config *cfg,
+NODISCARD int enroll_start(struct uv_loop_s *loop, const struct enroll_config *cfg,
                            void (*done)(void *ctx, const struct enroll_result *result), void *ctx,
                            struct enroll **out);
 

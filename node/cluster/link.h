@@ -35,8 +35,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <uv.h>
-
 #include "base/attr.h"
 #include "base/id.h"
 #include "base/slice.h"
@@ -46,7 +44,7 @@
 
 #define LINK_PORT            2377
 #define LINK_ADDRESS_LEN     64 /* "10.0.0.1:2377", "[fd00::1]:2377", and a NUL */
-#define LINK_ADDRESSES_MAX   4  /* hints kept per node */
+#define LINK_ADDRESSES_MAX   8  /* hints kept per node */
 #define LINK_MESSAGE_LEN_MAX (4 * MIB)
 #define LINK_HEADER_LEN_MAX  (16 * KIB)  /* of a stream */
 #define LINK_STREAM_WINDOW   (256 * KIB) /* bytes that a stream may send ahead of its reader */
@@ -63,13 +61,14 @@ enum link_channel {
 };
 #define LINK_CHANNEL_MAX LINK_BLOBS
 
+struct uv_loop_s; /* uv_loop_t */
 struct links;
 struct link_stream;
 
 /* The node at the other end, as known now. */
 struct link_peer {
     struct id node;
-    enum cluster_role role;                /* what admit() granted */
+    enum node_role role;                   /* what admit() granted */
     uint8_t static_key[CLUSTER_KEY_LEN];   /* X25519 */
     uint8_t identity_key[CLUSTER_KEY_LEN]; /* Ed25519 */
     char address[LINK_ADDRESS_LEN];        /* where the link comes from or goes to; "" = self */
@@ -86,7 +85,7 @@ struct links_events {
      * been checked, at each handshake and each new certificate. May lower *role below the
      * certificate's. Returns 0, or what the peer is told: ERR_REMOVED, ERR_FORBIDDEN. NULL
      * admits every valid certificate. Must not call back into links. */
-    int (*admit)(void *ctx, const struct cert *cert, enum cluster_role *role);
+    int (*admit)(void *ctx, const struct cert *cert, enum node_role *role);
 
     /* A link is usable; it no longer is. Strictly alternating per node. `reason` is a code of
      * base/err.h. A role that changes on a live link is reported as up again, without a down.
@@ -112,7 +111,7 @@ struct links_config {
 
 /* Creates the manager of a node that has an identity. Owned by the caller: links_close(), then
  * links_free().  ERR_INVALID (the identity has no certificate), -ENOMEM */
-NODISCARD int links_new(uv_loop_t *loop, const struct links_config *cfg, struct links **out);
+NODISCARD int links_new(struct uv_loop_s *loop, const struct links_config *cfg, struct links **out);
 
 /* Accepts links at `address` ("0.0.0.0:2377"; port 0 = any).  ERR_INVALID, -EADDRINUSE, ... */
 NODISCARD int links_listen(struct links *l, const char *address);

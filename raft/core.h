@@ -12,7 +12,7 @@
  *
  *     base.last.index <= applied <= emitted <= min(commit, stable) <= last
  *
- * with one exception: a disk that lost entries (repair_last) may hold fewer than were applied. */
+ * with one exception: a disk that lost entries may hold fewer than were applied. */
 #ifndef RAFT_CORE_H
 #define RAFT_CORE_H
 
@@ -82,7 +82,6 @@ struct outbox {
     raft_index append_from; /* first entry appended in this step; 0 = none */
     size_t accepted;
     enum raft_refusal refused;
-    bool repaired;
     bool role_changed;
 };
 
@@ -99,7 +98,7 @@ struct raft {
     struct raft_log log;
     struct conf_frame *confs; /* ascending by index; [0] is the base's; never empty */
     size_t conf_count, conf_cap;
-    raft_index repair_last; /* 0 = whole */
+    struct raft_entry_id acknowledged; /* {0, 0} = the log is whole */
 
     /* Every role. */
     enum raft_role role;
@@ -109,7 +108,6 @@ struct raft {
     raft_index applied_index;
     raft_index durable_index; /* applied and would survive a crash */
     size_t applying_bytes;
-    raft_term start_term; /* of the hard state found at start */
     mono_ns leader_heard_at;
     mono_ns election_deadline;
     mono_ns election_patience; /* the random timeout in use */
@@ -178,6 +176,7 @@ void out_refuse(struct raft *r, const struct raft_message *m, enum raft_refusal 
 void become_follower(struct raft *r, raft_term term, raft_node_id leader);
 void campaign(struct raft *r);
 bool may_campaign(const struct raft *r);
+bool is_repairing(const struct raft *r);
 void note_leader(struct raft *r, raft_node_id leader);
 void handle_vote_req(struct raft *r, const struct raft_message *m);
 void handle_vote_res(struct raft *r, const struct raft_message *m);

@@ -73,7 +73,7 @@ void note_leader(struct raft *r, raft_node_id leader)
  * that is older than what it promised, one that is installing has two states at once. */
 bool may_campaign(const struct raft *r)
 {
-    return r->started && !r->stopping && r->repair_last == 0 && !is_installing(r) &&
+    return r->started && !r->stopping && !is_repairing(r) && !is_installing(r) &&
            (own_flags(r) & (RAFT_VOTER | RAFT_VOTER_OLD)) != 0;
 }
 
@@ -196,10 +196,18 @@ static bool leader_is_live(const struct raft *r)
            (r->leader != 0 && r->now - r->leader_heard_at < r->cfg.election_timeout_ns);
 }
 
-/* [Raft] 5.4.1. */
+/* The disk lost entries that were acknowledged, and no leader has given them back yet. */
+bool is_repairing(const struct raft *r)
+{
+    return raft_entry_id_cmp(log_last(&r->log), r->acknowledged) < 0;
+}
+
+/* [Raft] 5.4.1. What was acknowledged counts, even if the disk has lost it: somebody committed
+ * with our word. */
 static bool is_up_to_date(const struct raft *r, struct raft_entry_id last)
 {
-    return raft_entry_id_cmp(last, log_last(&r->log)) >= 0;
+    return raft_entry_id_cmp(last, log_last(&r->log)) >= 0 &&
+           raft_entry_id_cmp(last, r->acknowledged) >= 0;
 }
 
 static void answer_vote(struct raft *r, const struct raft_message *req, enum ballot ballot)
@@ -215,7 +223,7 @@ static void answer_vote(struct raft *r, const struct raft_message *req, enum bal
 void handle_vote_req(struct raft *r, const struct raft_message *m)
 {
     bool sticky = leader_is_live(r) && !m->vote.transfer;
-    bool able = r->repair_last == 0 && is_up_to_date(r, m->vote.last);
+    bool able = is_up_to_date(r, m->vote.last);
 
     if (m->vote.pre) { /* grants nothing and changes nothing: would we, if asked? */
         bool granted = m->term > r->term && !sticky && able;

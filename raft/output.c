@@ -81,7 +81,6 @@ void out_begin(struct raft *r)
     o->append_from = 0;
     o->accepted = 0;
     o->refused = (enum raft_refusal)0;
-    o->repaired = false;
     o->role_changed = false;
 }
 
@@ -195,7 +194,6 @@ void out_finish(struct raft *r, struct raft_output *out)
     out->accepted = o->accepted;
     out->role_changed = o->role_changed;
     out->refused = o->refused;
-    out->repaired = o->repaired;
     out->stopped = r->stopping && (r->role != RAFT_LEADER || r->stop_gave_up);
     out->deadline_ns = next_deadline(r);
 }

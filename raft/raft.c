@@ -234,7 +234,8 @@ static int check_start(const struct raft_start *s)
     }
     if (s->applied < s->base.last.index || s->applied < s->installed.last.index)
         return ERR_CORRUPT;
-    if (s->applied > prev.index && s->applied > s->installed.last.index && s->repair_last == 0)
+    if (s->applied > prev.index && s->applied > s->installed.last.index &&
+        s->acknowledged.term == 0)
         return ERR_CORRUPT; /* nothing is applied before it is on disk */
     if (s->bootstrap != NULL && (prev.index != 0 || s->base.conf.len != 0))
         return ERR_EXISTS;
@@ -325,7 +326,7 @@ static void force_new_cluster(struct raft *r)
     CHECK(raft_conf_init(next, r->cfg.id, context) == 0);
     next->epoch = epoch;
     r->spare_confs[r->spare_next++] = NULL;
-    r->repair_last = 0;
+    r->acknowledged = (struct raft_entry_id){ 0 };
     r->term++;
     r->vote = 0;
     r->out.hard_state_changed = true;
@@ -370,9 +371,8 @@ static int start(struct raft *r, const struct raft_start *s)
     if (staged_conf != NULL)
         load_fetch(r, s, staged_base, staged_conf);
     r->term = MAX(s->hard_state.term, log_last(&r->log).term);
-    r->start_term = r->term;
     r->vote = r->term == s->hard_state.term ? s->hard_state.vote : 0;
-    r->repair_last = s->repair_last;
+    r->acknowledged = s->acknowledged;
     r->applied_index = r->emitted_index = r->durable_index = s->applied;
     r->commit_index =
         MAX(base.last.index, MIN(MAX(s->hard_state.commit, s->applied), log_last(&r->log).index));
@@ -642,7 +642,7 @@ void raft_status(const struct raft *r, struct raft_status *out)
         .base_index = r->log.base.last.index,
         .log_bytes = r->log.bytes,
         .transferring = r->transfer_to != 0,
-        .repairing = r->repair_last != 0,
+        .repairing = is_repairing(r),
         .installing = r->fetch.phase != FETCH_NONE,
         .refused_count = r->refused_count,
     };

@@ -66,13 +66,10 @@ struct raft_config {
     uint64_t keep_count;    /* 5 000; entries kept behind for slow followers */
 };
 
-#define RAFT_REPAIR_UNKNOWN UINT64_MAX
-
 /* What the host found on its disk. All zero for a node that is new. */
 struct raft_start {
     struct raft_hard_state hard_state;
-    struct raft_base base;            /* the log's. Its conf may also be a later one, up to that of
-                                         `applied`: what the state machine has */
+    struct raft_base base;            /* the log's */
     const struct raft_entry *entries; /* base.last.index + 1 and so on, without gap */
     size_t entry_count;
 
@@ -80,10 +77,11 @@ struct raft_start {
     struct raft_base installed; /* of the newest snapshot installed here, or zero: a crash may
                                    have come between installing it and resetting the log */
 
-    /* The disk lost entries that this node may have acknowledged: they end at this index, or it is
-     * RAFT_REPAIR_UNKNOWN. The node neither votes nor campaigns until a leader has given them back;
-     * then out.repaired says so. A sole voter cannot be repaired: restore a backup. 0 = nothing. */
-    raft_index repair_last;
+    /* The last entry that this node may have acknowledged, when the disk lost some of those. It
+     * votes as if it still had that entry, does not campaign, and is repaired by the leader. An
+     * index of UINT64_MAX: it is not known how many, only that none was of a later term. A sole
+     * voter cannot be repaired: restore a backup. Zero = nothing is missing. */
+    struct raft_entry_id acknowledged;
 
     /* A snapshot that was being received: its identity, how many bytes are staged durably, and the
      * hash over them as out.snapshot_work gave it. Or zero: receiving starts over. */
@@ -261,9 +259,8 @@ struct raft_output {
                           outcome of its open proposals is unknown, not failed: their tickets may
                           still come back in `committed` */
     enum raft_refusal refused; /* a peer says so; 0 = nothing. Of REMOVED: this node was */
-    bool repaired; /* raft_start.repair_last is reached: tell the log once this step is durable */
-    bool stopped;  /* after STOP: leadership is elsewhere, the process may end */
-    mono_ns deadline_ns; /* call again then at the latest; MONO_NEVER = never */
+    bool stopped;              /* after STOP: leadership is elsewhere, the process may end */
+    mono_ns deadline_ns;       /* call again then at the latest; MONO_NEVER = never */
 };
 
 /* Creates a node that waits for START. Copies `cfg`. The caller owns *out: raft_free().

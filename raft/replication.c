@@ -176,7 +176,7 @@ static void reject_append(struct raft *r, const struct raft_message *m)
     const struct raft_append *a = &m->append;
 
     answer->append_res.rejected = true;
-    answer->append_res.repair = r->repair_last != 0 && log_last(&r->log).index < r->repair_last;
+    answer->append_res.repair = is_repairing(r);
     answer->append_res.match = a->prev.index;
     answer->append_res.hint = log_last_with_term(&r->log, a->prev.index, a->prev.term);
     answer->append_res.read_round = a->read_round;
@@ -227,33 +227,6 @@ static void append_missing(struct raft *r, const struct raft_append *a)
     r->out.append_from = first;
 }
 
-/* A leader has given back whatever this node may have promised and lost. Its vote in this term may
- * be among the lost, so it counts as given to this leader. */
-static void end_repair(struct raft *r)
-{
-    r->repair_last = 0;
-    r->out.repaired = true;
-    if (r->vote == 0) {
-        r->vote = r->leader;
-        r->out.hard_state_changed = true;
-    }
-}
-
-static void check_repair(struct raft *r, raft_index matched)
-{
-    raft_term term;
-
-    if (r->repair_last == 0)
-        return;
-    if (r->repair_last != RAFT_REPAIR_UNKNOWN) {
-        if (matched >= r->repair_last)
-            end_repair(r);
-    } else if (r->term > r->start_term && r->leader != 0 &&
-               log_term(&r->log, r->commit_index, &term) && term == r->term) {
-        end_repair(r);
-    }
-}
-
 void handle_append(struct raft *r, const struct raft_message *m)
 {
     const struct raft_append *a = &m->append;
@@ -277,7 +250,6 @@ void handle_append(struct raft *r, const struct raft_message *m)
     }
     append_missing(r, a);
     commit_to(r, MAX(r->commit_index, MIN(a->commit, matched)));
-    check_repair(r, matched);
     respond_append(r, m->from, matched, a->read_round);
 }
 
@@ -286,7 +258,6 @@ void handle_heartbeat(struct raft *r, const struct raft_message *m)
     note_leader(r, m->from);
     if (!is_installing(r) && m->heartbeat.commit <= log_last(&r->log).index) {
         commit_to(r, MAX(r->commit_index, m->heartbeat.commit));
-        check_repair(r, 0);
     }
     if (!m->heartbeat.quiet)
         out_message(r, m->from, RAFT_HEARTBEAT_RES)->heartbeat_res.read_round =

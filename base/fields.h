@@ -206,20 +206,22 @@ enum fields_json_flag {
     FIELDS_JSON_SECRETS = 2, /* writing: SECRET fields too; reading always accepts them */
 };
 
-/* Returns an owned json_t: json_decref().  -ENOMEM */
+/* Returns an owned json_t: json_decref().
+ *   ERR_INVALID (a text is not UTF-8, or a double not finite), ERR_TOO_LARGE (too deep), -ENOMEM */
 NODISCARD int fields_to_json(const struct fields *type, const void *obj, unsigned flags,
                              struct json_t **out);
 
-/* Names match exactly or else in any case, as Go's do; null reads as absent. Borrows `json`.
- * *obj is overwritten. ERR_INVALID (breaks the table), ERR_TOO_LARGE (too deep), -ENOMEM */
-NODISCARD int fields_from_json(const struct fields *type, const struct json_t *json, unsigned flags,
+/* Names match exactly or else in any case, as Go's do; null reads as absent. Borrows `json` and
+ * leaves it as it is. *obj is overwritten, so it must own nothing.
+ *   ERR_INVALID (breaks the table), ERR_TOO_LARGE (too deep), -ENOMEM */
+NODISCARD int fields_from_json(const struct fields *type, struct json_t *json, unsigned flags,
                                void *obj, struct field_error *err);
 
-/* The same with text. Appends compact JSON: ERR_TOO_LARGE, -ENOMEM. */
+/* Appends compact JSON text. Fails as fields_to_json, and ERR_TOO_LARGE over the buffer's limit. */
 NODISCARD int fields_to_json_text(const struct fields *type, const void *obj, unsigned flags,
                                   struct buf *out);
 
-/* ERR_MALFORMED too: not JSON; `err` says where. */
+/* Fails as fields_from_json, and ERR_MALFORMED: the text is not JSON, or has a name twice. */
 NODISCARD int fields_from_json_text(const struct fields *type, struct slice text, unsigned flags,
                                     void *obj, struct field_error *err);
 

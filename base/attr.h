@@ -10,11 +10,13 @@
 #define NORETURN                _Noreturn
 #define UNUSED                  __attribute__((unused))
 
+#undef MIN /* a <sys/param.h> that came first has them too */
+#undef MAX
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #undef MIN /* <sys/param.h>, which libuv includes, has them too */
 #undef MAX
-#define MIN(a, b)    ((a) < (b) ? (a) : (b)) /* evaluates twice: no side effects */
-#define MAX(a, b)    ((a) > (b) ? (a) : (b))
+#define MIN(a, b) ((a) < (b) ? (a) : (b)) /* evaluates twice: no side effects */
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
 
 /* The struct that embeds `member`, from a pointer to the member. */
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))

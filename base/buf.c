@@ -63,13 +63,12 @@ int buf_extend(struct buf *b, size_t len, uint8_t **out)
 
 int buf_append(struct buf *b, const void *bytes, size_t len)
 {
-    uint8_t *to;
-    int rc = buf_extend(b, len, &to);
+    int rc = buf_reserve(b, len);
 
-    if (rc < 0)
+    if (rc < 0 || len == 0)
         return rc;
-    if (len > 0)
-        memcpy(to, bytes, len);
+    memcpy(b->ptr + b->len, bytes, len);
+    b->len += len;
     return 0;
 }
 

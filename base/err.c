@@ -69,7 +69,7 @@ const char *err_text(int err)
     if (err >= 0)
         return "success";
     if (err > -4096)
-        return strerror(-err);
+        return strerror(-err); /* NOLINT(concurrency-mt-unsafe): per thread since glibc 2.32 */
     return "unknown error";
 }
 

@@ -5,6 +5,6 @@ set -eu
 target=$1 corpus=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$corpus"
+[ -d "$corpus" ] || corpus=
 "$target" -max_total_time="${FUZZ_SECONDS:-5}" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-    -artifact_prefix="$(dirname "$target")/crash-$(basename "$target")-" "$work" "$corpus"
+    -artifact_prefix="$(dirname "$target")/crash-$(basename "$target")-" "$work" ${corpus:+"$corpus"}

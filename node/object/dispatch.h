@@ -73,7 +73,8 @@ FIELDS_STRUCT(peer, PEER_FIELDS);
     X(S, 3, LIST, OF(ca_root, OBJECT_LIST_MAX), roots, NULL,                                     \
       OPTIONAL)                                    /* without their secret keys */               \
     X(S, 4, ENUM, node_role, role, NULL, OPTIONAL) /* desired, of the node that receives this */ \
-    X(S, 5, U32, RANGE(0, 65535), data_port, NULL, OPTIONAL)
+    X(S, 5, U32, RANGE(0, 65535), data_port, NULL, OPTIONAL)                                     \
+    X(S, 6, U64, ANY, raft_id, NULL, OPTIONAL) /* of that node as a manager; 0 = it is none */
 FIELDS_STRUCT(cluster_record, CLUSTER_RECORD_FIELDS);
 
 /* One row. Exactly one member is set, unless `gone`. */

@@ -1,0 +1,69 @@
+/* Raft's member list against the store's nodes. The context of a member is its node's id. */
+#include "node/membership.h"
+
+static bool wants_to_manage(const struct node *n)
+{
+    return n->spec.role == ROLE_MANAGER && n->manager != NULL && n->manager->raft_id != 0;
+}
+
+const struct node *membership_node(const struct store *s, raft_node_id raft_id)
+{
+    struct store_iter it;
+
+    STORE_EACH(&it, s, OBJECT_NODE, struct node, n)
+    if (n->manager != NULL && n->manager->raft_id == raft_id)
+        return n;
+    return NULL;
+}
+
+static const struct node *find_missing(const struct store *s, const struct raft_conf *conf)
+{
+    struct store_iter it;
+
+    STORE_EACH(&it, s, OBJECT_NODE, struct node, n)
+    if (wants_to_manage(n) && raft_conf_find(conf, n->manager->raft_id) == NULL &&
+        !raft_conf_is_removed(conf, n->manager->raft_id))
+        return n;
+    return NULL;
+}
+
+static raft_node_id find_superfluous(const struct store *s, const struct raft_conf *conf,
+                                     raft_node_id self)
+{
+    bool self_is_superfluous = false;
+
+    for (uint32_t i = 0; i < conf->member_count; i++) {
+        raft_node_id id = conf->members[i].id;
+        const struct node *n = membership_node(s, id);
+
+        if (n != NULL && wants_to_manage(n))
+            continue;
+        if (id != self)
+            return id;
+        self_is_superfluous = true;
+    }
+    return self_is_superfluous ? self : 0;
+}
+
+enum membership_step membership_next(const struct store *s, const struct raft_conf *conf,
+                                     raft_node_id self, struct raft_conf_op *op)
+{
+    const struct node *missing = find_missing(s, conf);
+    raft_node_id superfluous;
+
+    if (conf->joint || store_the_cluster(s) == NULL)
+        return MEMBERSHIP_DONE; /* a change is under way, or the cluster is not initialised */
+    if (missing != NULL) {
+        *op = (struct raft_conf_op){ .type = RAFT_ADD_VOTER,
+                                     .id = missing->manager->raft_id,
+                                     .context = id_slice(&missing->id) };
+        return MEMBERSHIP_CHANGE;
+    }
+    superfluous = find_superfluous(s, conf, self);
+    if (superfluous == 0)
+        return MEMBERSHIP_DONE;
+    if (superfluous == self)
+        return MEMBERSHIP_TRANSFER;
+    *op = (struct raft_conf_op){ .type = RAFT_REMOVE, .id = superfluous };
+    return MEMBERSHIP_CHANGE;
+}

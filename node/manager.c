@@ -234,13 +234,18 @@ static void send_raft(void *ctx, raft_node_id to, struct slice bytes)
     struct manager *m = ctx;
     const struct id *node = m->raft == NULL ? NULL : route_to(m, to);
     struct buf framed;
+    int rc;
 
     if (node == NULL)
         return;
     buf_init(&framed, LINK_MESSAGE_LEN_MAX);
-    if (buf_append(&framed, &m->cfg.raft_id, ROUTE_LEN) == 0 &&
-        buf_append_slice(&framed, bytes) == 0)
-        (void)link_send(m->cfg.links, node, LINK_RAFT, buf_slice(&framed)); /* may be lost */
+    rc = buf_append(&framed, &m->cfg.raft_id, ROUTE_LEN);
+    if (rc == 0)
+        rc = buf_append_slice(&framed, bytes);
+    if (rc == 0)
+        rc = link_send(m->cfg.links, node, LINK_RAFT, buf_slice(&framed));
+    if (rc < 0)
+        log_debug("raft", "message to %s is lost: %s", node->text, err_text(rc));
     buf_deinit(&framed);
 }
 
@@ -646,7 +651,8 @@ static void take_hello(struct manager *m, const struct id *from, struct hello *h
 
     if (dispatcher_hello(m->dispatcher, from, hello) < 0)
         log_warn("manager", "node %s cannot be served: out of memory", from->text);
-    (void)control_reported(m->control, from, &description, now_both()); /* said again in time */
+    if (control_reported(m->control, from, &description, now_both()) < 0)
+        log_warn("manager", "the description of node %s is lost; it is said again", from->text);
     manager_heard(m, from, CONTROL_ALIVE);
     acknowledge(m, from);
 }

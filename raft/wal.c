@@ -478,39 +478,21 @@ static void flush_done(struct wal *w)
     s->records = s->entries = 0;
 }
 
-/* A torn tail becomes zeros again, so that the sectors of the next torn write can be judged. */
-static void take_cleanup(struct wal *w, struct disk_job *out)
+static void take_settle(struct wal *w, struct disk_job *out)
 {
-    struct disk_op *ops = w->cleanup.ops;
-    size_t count = 0;
-
-    if (w->cleanup.len > 0) {
-        ops[count] = (struct disk_op){ .kind = DISK_WRITE, .offset = w->cleanup.from.offset };
-        wal_segment_name(w->cleanup.from.segment, ops[count].file);
-        ops[count].data = slice_of(w->cleanup.zeros, (size_t)w->cleanup.len);
-        count++;
-        ops[count] = (struct disk_op){ .kind = DISK_SYNC };
-        wal_segment_name(w->cleanup.from.segment, ops[count].file);
-        count++;
-    }
-    for (size_t i = 0; i < w->cleanup.segment_count; i++) {
-        ops[count] = (struct disk_op){ .kind = DISK_REMOVE };
-        wal_segment_name(w->cleanup.segments[i], ops[count].file);
-        count++;
-    }
-    if (w->cleanup.segment_count > 0)
-        ops[count++] = (struct disk_op){ .kind = DISK_SYNC_DIR };
-    w->cleanup.is_pending = false;
-    w->cleanup.is_running = true;
-    *out = (struct disk_job){ .ops = ops, .op_count = count };
+    w->settle.state = WAL_SETTLE_RUNNING;
+    *out = (struct disk_job){ .ops = w->settle.ops, .op_count = w->settle.op_count };
 }
 
-static void free_cleanup(struct wal *w)
+static void settle_done(struct wal *w)
 {
-    free(w->cleanup.zeros);
-    free(w->cleanup.segments);
-    free(w->cleanup.ops);
-    memset(&w->cleanup, 0, sizeof(w->cleanup));
+    wal_settle_free(w);
+    w->settle.state = WAL_SETTLE_DONE;
+}
+
+bool wal_is_settled(const struct wal *w)
+{
+    return w->settle.state == WAL_SETTLE_DONE;
 }
 
 bool wal_take_job(struct wal *w, enum wal_lane lane, struct disk_job *out)
@@ -519,10 +501,12 @@ bool wal_take_job(struct wal *w, enum wal_lane lane, struct disk_job *out)
 
     if (w->error != 0 || w->lane_busy[lane])
         return false;
+    if (lane == WAL_LANE_SPARE && !wal_is_settled(w))
+        return false; /* a witness must not run ahead of it */
     if (lane == WAL_LANE_SPARE)
         taken = wal_take_spare_job(w, out);
-    else if (w->cleanup.is_pending)
-        take_cleanup(w, out);
+    else if (w->settle.state == WAL_SETTLE_PENDING)
+        take_settle(w, out);
     else
         taken = take_flush(w, out);
     w->lane_busy[lane] = taken;
@@ -537,8 +521,8 @@ void wal_job_done(struct wal *w, enum wal_lane lane, int status)
         wal_spare_job_done(w, status);
     else if (status < 0)
         w->error = w->error != 0 ? w->error : status;
-    else if (w->cleanup.is_running)
-        free_cleanup(w);
+    else if (w->settle.state == WAL_SETTLE_RUNNING)
+        settle_done(w);
     else
         flush_done(w);
 }
@@ -573,7 +557,7 @@ void wal_free(struct wal *w)
         free(w->stages[i].extents);
         free(w->stages[i].ops);
     }
-    free_cleanup(w);
+    wal_settle_free(w);
     free(w->segments);
     wal_keys_wipe(&w->keys);
     free(w);

@@ -10,6 +10,8 @@
  *     wal_open(&cfg, &reader, &w, &recovery)  recover; the result is the core's raft_start
  *     on start and after every call below, for each lane that is idle:
  *         if (wal_take_job(w, lane, &job))    run it, then wal_job_done(w, lane, status)
+ *     wal_is_settled(w)                       only then start the core: what was read may have been
+ *                                             in a cache only, and is now on stable storage
  *     wal_append(w, out.writes, ..)           at any time; writes gather while a flush runs, and
  *                                             all that gathered is the next flush: group commit
  *     wal_durable(w)                          the last write on stable storage: feed PERSISTED
@@ -132,6 +134,8 @@ bool wal_take_job(struct wal *w, enum wal_lane lane, struct disk_job *out);
 
 /* Reports the lane's job: 0, or the error of the operation that failed. */
 void wal_job_done(struct wal *w, enum wal_lane lane, int status);
+
+bool wal_is_settled(const struct wal *w); /* true for good once the log lane's first job is done */
 
 raft_write wal_durable(const struct wal *w); /* 0 = nothing appended since wal_open() is durable */
 

@@ -1,7 +1,7 @@
 /* raft/wal_internal.h - What the parts of the log share. Private to it.
  *
  * wal.c appends and flushes, wal_spare.c keeps segments and manifest, wal_scan.c reads records back
- * from files, wal_recover.c decides what they mean. */
+ * from files, wal_recover.c decides what they mean, wal_resume.c continues after them. */
 #ifndef RAFT_WAL_INTERNAL_H
 #define RAFT_WAL_INTERNAL_H
 
@@ -9,7 +9,7 @@
 #include "raft/wal_record.h"
 
 #define WAL_SPARES_MAX    8u
-#define WAL_SPARE_OPS_MAX 5u
+#define WAL_SPARE_OPS_MAX 6u
 #define WAL_FILL_FILE     "fill.tmp"
 #define WAL_MANIFEST_TMP  "manifest.tmp"
 #define WAL_RECORD_TARGET_BYTES                                        \
@@ -94,16 +94,13 @@ struct wal {
     struct raft_hard_state durable_hard_state;
     struct raft_entry_id durable_base, durable_last;
 
-    /* A torn tail that is made zeros again before anything is appended. */
+    /* The first job of the log lane: see wal_resume.c. */
     struct {
-        bool is_pending, is_running;
-        struct wal_place from;
-        uint64_t len; /* 0: nothing in that segment */
-        uint8_t *zeros;
-        uint64_t *segments; /* torn ones after it: removed */
-        size_t segment_count;
+        enum { WAL_SETTLE_PENDING, WAL_SETTLE_RUNNING, WAL_SETTLE_DONE } state;
         struct disk_op *ops;
-    } cleanup;
+        size_t op_count;
+        void *memory; /* what the ops write */
+    } settle;
 
     /* Spare lane. */
     uint64_t spares[WAL_SPARES_MAX]; /* ascending ids of ready files */
@@ -173,10 +170,51 @@ struct wal_scan {
     size_t buffer_cap;
 };
 
+/* Recovery in progress: wal_recover.c. */
+struct wal_replay {
+    struct wal_scan *scan;
+    struct wal_recovery *result;
+    size_t *live; /* indexes into scan->found */
+    size_t live_count;
+    struct raft_entry *entries; /* ascending by index, gaps possible */
+    size_t entry_count, entry_cap;
+    struct raft_entry_id last;      /* of the log, as its records say */
+    struct raft_entry_id conf_base; /* what the configuration found belongs to */
+    bool has_conf;
+    uint64_t rewinds;
+    bool is_tail_lost;
+    struct wal_remains remains; /* in the segment of the last live record */
+};
+
+static inline const struct wal_found *wal_live_at(const struct wal_replay *r, size_t i)
+{
+    return &r->scan->found[r->live[i]];
+}
+
+static inline const struct wal_found *wal_live_last(const struct wal_replay *r)
+{
+    return r->live_count == 0 ? NULL : wal_live_at(r, r->live_count - 1);
+}
+
+static inline struct wal_place wal_place_after(const struct wal_found *f)
+{
+    return (struct wal_place){ .segment = f->place.segment, .offset = wal_next_offset(f->end) };
+}
+
+/* Makes *w continue the log that was recovered. */
+NODISCARD int wal_resume(struct wal *w, const struct wal_replay *r,
+                         const struct disk_reader *reader);
+void wal_settle_free(struct wal *w);
+
 /* Reads the directory and collects every record that opens. On error deinit it all the same. */
 NODISCARD int wal_scan_run(const struct wal_keys *keys, const struct disk_reader *reader,
                            struct wal_scan *s);
 void wal_scan_deinit(struct wal_scan *s);
+
+/* The file with this id, or NULL; and its bytes, into s->buffer. */
+const struct wal_file *wal_scan_file(const struct wal_scan *s, uint64_t id);
+NODISCARD int wal_scan_load(const struct disk_reader *reader, struct wal_scan *s,
+                            const struct wal_file *file);
 
 NODISCARD int wal_scan_remains(const struct wal_keys *keys, const struct disk_reader *reader,
                                struct wal_scan *s, struct wal_place at, struct wal_remains *out);

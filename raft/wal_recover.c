@@ -9,8 +9,7 @@
  *   4. end      The entries up to the first missing one are the log. If the log did not end there,
  *               its last entry known is what this node may have acknowledged.
  *   5. tail     Whether what lies after the last record was torn, or was acknowledged and is lost.
- *   6. resume   Where the next record goes. After a lost tail that is a new segment: the evidence
- *               stays until a record that carries the pending repair is durable. */
+ *   6. resume   Where the next record goes: wal_resume.c. */
 #include "raft/wal.h"
 
 #include <errno.h>
@@ -24,42 +23,12 @@
 #include "base/err.h"
 #include "raft/wal_internal.h"
 
-struct replay {
-    struct wal_scan *scan;
-    struct wal_recovery *result;
-    size_t *live; /* indexes into scan->found */
-    size_t live_count;
-    struct raft_entry *entries; /* ascending by index, gaps possible */
-    size_t entry_count, entry_cap;
-    struct raft_entry_id last;      /* of the log, as its records say */
-    struct raft_entry_id conf_base; /* what the configuration found belongs to */
-    bool has_conf;
-    uint64_t rewinds;
-    bool is_tail_lost;
-    struct wal_remains remains; /* in the segment of the last live record */
-};
-
-static void note_damage(struct replay *r, struct wal_place at, const char *what)
+static void note_damage(struct wal_replay *r, struct wal_place at, const char *what)
 {
     if (r->result->damaged_places++ == 0)
         (void)snprintf(r->result->detail, sizeof(r->result->detail),
                        "segment %" PRIu64 " from byte %" PRIu64 ": %s", at.segment, at.offset,
                        what);
-}
-
-static const struct wal_found *live_at(const struct replay *r, size_t i)
-{
-    return &r->scan->found[r->live[i]];
-}
-
-static const struct wal_found *live_last(const struct replay *r)
-{
-    return r->live_count == 0 ? NULL : live_at(r, r->live_count - 1);
-}
-
-static struct wal_place place_after(const struct wal_found *f)
-{
-    return (struct wal_place){ .segment = f->place.segment, .offset = wal_next_offset(f->end) };
 }
 
 static struct raft_entry_id id_max(struct raft_entry_id a, struct raft_entry_id b)
@@ -74,7 +43,7 @@ static struct raft_entry_id last_of(const struct wal_header *h)
 
 /* --- 1 and 2. */
 
-static void link_records(struct replay *r)
+static void link_records(struct wal_replay *r)
 {
     for (size_t i = 0; i < r->scan->found_count; i++) {
         struct wal_found *f = &r->scan->found[i];
@@ -83,10 +52,10 @@ static void link_records(struct replay *r)
         if (wal_is_zero(f->header.prev_tag, WAL_TAG_BYTES))
             n = r->live_count = 0; /* a log begins here: nothing of what lies before was readable */
         while (n > 0 &&
-               memcmp(live_at(r, n - 1)->header.tag, f->header.prev_tag, WAL_TAG_BYTES) != 0)
+               memcmp(wal_live_at(r, n - 1)->header.tag, f->header.prev_tag, WAL_TAG_BYTES) != 0)
             n--;
         f->after_gap = n == 0 && r->live_count > 0;
-        if (f->after_gap && f->header.seq <= live_last(r)->header.seq)
+        if (f->after_gap && f->header.seq <= wal_live_last(r)->header.seq)
             continue; /* of an incarnation that is over; only its successors are damaged */
         if (n > 0)
             r->live_count = n;
@@ -94,29 +63,29 @@ static void link_records(struct replay *r)
     }
 }
 
-static uint64_t witnessed_seq(const struct replay *r)
+static uint64_t witnessed_seq(const struct wal_replay *r)
 {
     uint64_t manifest = r->scan->manifest.synced_seq; /* 0 without one */
 
-    return r->live_count == 0 ? manifest : MAX(manifest, live_last(r)->header.synced_seq);
+    return r->live_count == 0 ? manifest : MAX(manifest, wal_live_last(r)->header.synced_seq);
 }
 
-static void cut_torn_records(struct replay *r)
+static void cut_torn_records(struct wal_replay *r)
 {
     uint64_t witnessed = witnessed_seq(r);
 
     if (r->live_count > 0 && witnessed == 0 &&
-        !wal_is_zero(live_at(r, 0)->header.prev_tag, WAL_TAG_BYTES))
+        !wal_is_zero(wal_live_at(r, 0)->header.prev_tag, WAL_TAG_BYTES))
         r->live_count = 0; /* the very first flush, without its first record */
     for (size_t i = 1; i < r->live_count; i++) {
-        if (live_at(r, i)->after_gap && witnessed <= live_at(r, i - 1)->header.seq)
+        if (wal_live_at(r, i)->after_gap && witnessed <= wal_live_at(r, i - 1)->header.seq)
             r->live_count = i;
     }
 }
 
 /* --- 3. */
 
-static int push_entries(struct replay *r, const struct wal_found *f)
+static int push_entries(struct wal_replay *r, const struct wal_found *f)
 {
     size_t count = (size_t)f->state.entry_count;
     size_t cursor = 0;
@@ -139,13 +108,13 @@ static int push_entries(struct replay *r, const struct wal_found *f)
     return 0;
 }
 
-static void drop_entries_from(struct replay *r, raft_index first)
+static void drop_entries_from(struct wal_replay *r, raft_index first)
 {
     while (r->entry_count > 0 && r->entries[r->entry_count - 1].id.index >= first)
         r->entry_count--;
 }
 
-static int replay_record(struct replay *r, const struct wal_found *f)
+static int replay_record(struct wal_replay *r, const struct wal_found *f)
 {
     struct raft_hard_state *hard = &r->result->hard_state;
 
@@ -167,15 +136,16 @@ static int replay_record(struct replay *r, const struct wal_found *f)
     return push_entries(r, f);
 }
 
-static int replay_records(struct replay *r)
+static int replay_records(struct wal_replay *r)
 {
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < r->live_count; i++) {
-        const struct wal_found *f = live_at(r, i);
+        const struct wal_found *f = wal_live_at(r, i);
 
         if (f->after_gap)
-            note_damage(r, place_after(live_at(r, i - 1)), "unreadable, and later records follow");
+            note_damage(r, wal_place_after(wal_live_at(r, i - 1)),
+                        "unreadable, and later records follow");
         else if (i == 0 && f->place.offset != 0)
             note_damage(r, (struct wal_place){ .segment = f->place.segment },
                         "unreadable, and later records follow");
@@ -187,14 +157,14 @@ static int replay_records(struct replay *r)
 /* --- 4. */
 
 /* This node may have acknowledged anything of the terms it knows. */
-static void lose_all_up_to_term(struct replay *r)
+static void lose_all_up_to_term(struct wal_replay *r)
 {
     struct raft_entry_id any = { .term = r->result->hard_state.term, .index = UINT64_MAX };
 
     r->result->acknowledged = id_max(r->result->acknowledged, any);
 }
 
-static void end_log(struct replay *r)
+static void end_log(struct wal_replay *r)
 {
     struct wal_recovery *out = r->result;
     raft_index base = out->base.last.index;
@@ -236,7 +206,7 @@ static void end_log(struct replay *r)
 /* --- 5. */
 
 /* A vote that was cast is kept; one that may have been cast for anybody is spent. */
-static void lose_hard_state(struct replay *r, raft_term term, raft_node_id vote)
+static void lose_hard_state(struct wal_replay *r, raft_term term, raft_node_id vote)
 {
     struct raft_hard_state *hard = &r->result->hard_state;
 
@@ -248,7 +218,7 @@ static void lose_hard_state(struct replay *r, raft_term term, raft_node_id vote)
         hard->vote = vote != 0 ? vote : WAL_VOTE_UNKNOWN;
 }
 
-static void lose_tail(struct replay *r)
+static void lose_tail(struct wal_replay *r)
 {
     const struct wal_manifest *m = &r->scan->manifest;
 
@@ -258,7 +228,7 @@ static void lose_tail(struct replay *r)
 }
 
 /* One record whose header is whole: exactly what it held is known. */
-static void lose_record(struct replay *r, const struct wal_header *h)
+static void lose_record(struct wal_replay *r, const struct wal_header *h)
 {
     struct raft_hard_state *hard = &r->result->hard_state;
 
@@ -270,7 +240,7 @@ static void lose_record(struct replay *r, const struct wal_header *h)
     r->is_tail_lost = true;
 }
 
-static void judge_remains(struct replay *r, struct wal_place at, const struct wal_remains *m)
+static void judge_remains(struct wal_replay *r, struct wal_place at, const struct wal_remains *m)
 {
     if (m->kind == WAL_REMAINS_TORN)
         r->result->torn_bytes += m->len;
@@ -283,148 +253,57 @@ static void judge_remains(struct replay *r, struct wal_place at, const struct wa
         lose_tail(r);
 }
 
-static int judge_tail(struct replay *r, const struct wal_keys *keys,
+static bool has_record_at_start(const struct wal_scan *s, uint64_t segment)
+{
+    for (size_t i = 0; i < s->found_count; i++)
+        if (s->found[i].place.segment == segment && s->found[i].place.offset == 0)
+            return true;
+    return false;
+}
+
+/* A segment after the last record. Where that record is followed by a torn one, or this segment
+ * starts with one that was cut, it belongs to the same interrupted flush. */
+static int judge_later_segment(struct wal_replay *r, const struct wal_keys *keys,
+                               const struct disk_reader *reader, uint64_t segment)
+{
+    struct wal_place at = { .segment = segment, .offset = 0 };
+    struct wal_remains m;
+    int rc = wal_scan_remains(keys, reader, r->scan, at, &m);
+
+    if (rc < 0)
+        return rc;
+    if (m.kind == WAL_REMAINS_ROTTEN &&
+        (r->remains.kind == WAL_REMAINS_TORN || has_record_at_start(r->scan, segment)))
+        m.kind = WAL_REMAINS_TORN;
+    judge_remains(r, at, &m);
+    return 0;
+}
+
+static int judge_tail(struct wal_replay *r, const struct wal_keys *keys,
                       const struct disk_reader *reader)
 {
-    const struct wal_found *last = live_last(r);
+    const struct wal_found *last = wal_live_last(r);
     uint64_t last_segment = last == NULL ? 0 : last->place.segment;
-    struct wal_remains m;
-    int rc;
+    int rc = 0;
 
     if (last != NULL) {
-        rc = wal_scan_remains(keys, reader, r->scan, place_after(last), &r->remains);
+        rc = wal_scan_remains(keys, reader, r->scan, wal_place_after(last), &r->remains);
         if (rc < 0)
             return rc;
-        judge_remains(r, place_after(last), &r->remains);
+        judge_remains(r, wal_place_after(last), &r->remains);
     }
-    for (size_t i = 0; i < r->scan->file_count; i++) {
-        struct wal_place at = { .segment = r->scan->files[i].id, .offset = 0 };
-
-        if (at.segment <= last_segment)
-            continue;
-        rc = wal_scan_remains(keys, reader, r->scan, at, &m);
-        if (rc < 0)
-            return rc;
-        judge_remains(r, at, &m);
-    }
+    for (size_t i = 0; rc == 0 && i < r->scan->file_count; i++)
+        if (r->scan->files[i].id > last_segment)
+            rc = judge_later_segment(r, keys, reader, r->scan->files[i].id);
+    if (rc < 0)
+        return rc;
     if (r->scan->manifest.synced_seq > (last == NULL ? 0 : last->header.seq)) {
         if (!r->is_tail_lost)
-            note_damage(r, last == NULL ? (struct wal_place){ 0 } : place_after(last),
+            note_damage(r, last == NULL ? (struct wal_place){ 0 } : wal_place_after(last),
                         "the log ends before what the manifest says was durable");
         lose_tail(r);
     }
     return 0;
-}
-
-/* --- 6. */
-
-static uint64_t seq_max(const struct replay *r)
-{
-    uint64_t seq = r->scan->manifest.synced_seq;
-
-    for (size_t i = 0; i < r->scan->found_count; i++)
-        seq = MAX(seq, r->scan->found[i].header.seq);
-    if (r->remains.has_header)
-        seq = MAX(seq, r->remains.header.seq);
-    return seq;
-}
-
-static void set_index_max(struct wal_segment *segment, const struct wal_scan *s)
-{
-    for (size_t i = 0; i < s->found_count; i++)
-        if (s->found[i].place.segment == segment->id)
-            segment->index_max = MAX(segment->index_max, s->found[i].header.last_index);
-}
-
-/* Sorts the files into segments, spares, and those that must go before anything is appended. */
-static int sort_files(struct wal *w, const struct replay *r)
-{
-    const struct wal_found *last = live_last(r);
-    uint64_t last_segment = last == NULL ? 0 : last->place.segment;
-    const struct wal_scan *s = r->scan;
-    int rc = wal_reserve_segments(w, s->file_count + 1);
-
-    if (rc < 0)
-        return rc;
-    w->cleanup.segments = calloc(s->file_count + 1, sizeof(w->cleanup.segments[0]));
-    w->cleanup.ops = calloc(s->file_count + 4, sizeof(w->cleanup.ops[0]));
-    if (w->cleanup.segments == NULL || w->cleanup.ops == NULL)
-        return -ENOMEM;
-    for (size_t i = 0; i < s->file_count; i++) {
-        const struct wal_file *f = &s->files[i];
-        bool has_content = f->content_end > 0;
-
-        w->segment_id_max = MAX(w->segment_id_max, f->id);
-        if (f->id <= last_segment || (has_content && r->is_tail_lost)) {
-            struct wal_segment *segment = &w->segments[w->segment_count++];
-
-            *segment = (struct wal_segment){ .id = f->id };
-            set_index_max(segment, s);
-        } else if (!has_content && f->len == w->cfg.segment_bytes &&
-                   w->spare_count < WAL_SPARES_MAX) {
-            w->spares[w->spare_count++] = f->id;
-        } else {
-            w->cleanup.segments[w->cleanup.segment_count++] = f->id;
-        }
-    }
-    return 0;
-}
-
-static uint64_t length_of(const struct wal_scan *s, uint64_t id)
-{
-    for (size_t i = 0; i < s->file_count; i++)
-        if (s->files[i].id == id)
-            return s->files[i].len;
-    return 0;
-}
-
-static int resume_at_end(struct wal *w, const struct replay *r)
-{
-    const struct wal_found *last = live_last(r);
-    bool is_whole = last != NULL && length_of(r->scan, last->place.segment) == w->cfg.segment_bytes;
-
-    w->active_offset = w->cfg.segment_bytes; /* closed */
-    if (is_whole && !r->is_tail_lost) {
-        w->active_offset = last->end;
-        w->cleanup.from = place_after(last);
-        w->cleanup.len = r->remains.len;
-    }
-    if (w->cleanup.len > 0) {
-        w->cleanup.zeros = calloc(1, (size_t)w->cleanup.len);
-        if (w->cleanup.zeros == NULL)
-            return -ENOMEM;
-    }
-    w->cleanup.is_pending = w->cleanup.len > 0 || w->cleanup.segment_count > 0;
-    return 0;
-}
-
-static int resume(struct wal *w, const struct replay *r)
-{
-    const struct wal_found *last = live_last(r);
-    const struct wal_recovery *found = r->result;
-    int rc;
-
-    w->hard_state = found->hard_state;
-    w->base = found->base.last;
-    w->last = r->last;
-    wal_set_conf(w, found->base.conf);
-    w->rewinds = r->rewinds + 1;
-    w->acknowledged = found->acknowledged;
-    w->seq = seq_max(r);
-    if (last != NULL) {
-        memcpy(w->prev_tag, last->header.tag, WAL_TAG_BYTES);
-        w->durable_seq = w->opened_seq = last->header.seq;
-        w->durable_segment = last->place.segment;
-    }
-    w->durable_hard_state = w->hard_state;
-    w->durable_base = w->base;
-    w->durable_last = w->last;
-    w->has_manifest = r->scan->has_manifest && !r->scan->manifest_is_damaged;
-    w->manifest_counter = r->scan->manifest.counter;
-    w->manifest_seq = r->scan->manifest.synced_seq;
-    w->has_stray_fill = r->scan->has_stray_fill;
-    rc = sort_files(w, r);
-    return rc < 0 ? rc : resume_at_end(w, r);
 }
 
 /* --- The whole of it. */
@@ -437,7 +316,7 @@ static bool has_content(const struct wal_scan *s)
     return false;
 }
 
-static int run_replay(struct replay *r, struct wal *w, const struct disk_reader *reader)
+static int run_replay(struct wal_replay *r, struct wal *w, const struct disk_reader *reader)
 {
     struct wal_scan *s = r->scan;
     int rc;
@@ -462,7 +341,7 @@ static int run_replay(struct replay *r, struct wal *w, const struct disk_reader 
     if (s->manifest_is_damaged || (!s->has_manifest && r->live_count > 0))
         note_damage(r, (struct wal_place){ 0 }, "the manifest is lost; made anew");
     r->result->is_new = s->found_count == 0 && s->manifest.synced_seq == 0 && !r->is_tail_lost;
-    return resume(w, r);
+    return wal_resume(w, r, reader);
 }
 
 static int check_config(const struct wal_config *c)
@@ -481,7 +360,7 @@ int wal_open(const struct wal_config *cfg, const struct disk_reader *reader, str
 {
     struct wal_recovery result = { 0 };
     struct wal_scan scan = { 0 };
-    struct replay replay = { .scan = &scan, .result = &result };
+    struct wal_replay replay = { .scan = &scan, .result = &result };
     struct wal *w = NULL;
     int rc = check_config(cfg);
 

@@ -111,21 +111,20 @@ static int read_file(const struct disk_reader *reader, const char *name, uint8_t
     return 0;
 }
 
-static int load_segment(const struct disk_reader *reader, struct wal_scan *s, uint64_t id,
-                        uint64_t len)
+int wal_scan_load(const struct disk_reader *reader, struct wal_scan *s, const struct wal_file *file)
 {
     char name[DISK_NAME_CAP];
 
-    if (s->buffer_cap < len) {
-        uint8_t *grown = realloc(s->buffer, (size_t)len);
+    if (s->buffer_cap < file->len) {
+        uint8_t *grown = realloc(s->buffer, (size_t)file->len);
 
         if (grown == NULL)
             return -ENOMEM;
         s->buffer = grown;
-        s->buffer_cap = (size_t)len;
+        s->buffer_cap = (size_t)file->len;
     }
-    wal_segment_name(id, name);
-    return read_file(reader, name, s->buffer, (size_t)len);
+    wal_segment_name(file->id, name);
+    return read_file(reader, name, s->buffer, (size_t)file->len);
 }
 
 static int read_manifest(const struct wal_keys *keys, const struct disk_reader *reader,
@@ -217,7 +216,7 @@ static int scan_segment(const struct wal_keys *keys, const struct disk_reader *r
                         struct wal_scan *s, struct wal_file *file)
 {
     uint64_t offset = 0;
-    int rc = load_segment(reader, s, file->id, file->len);
+    int rc = wal_scan_load(reader, s, file);
 
     if (rc < 0)
         return rc;
@@ -250,7 +249,7 @@ int wal_scan_run(const struct wal_keys *keys, const struct disk_reader *reader, 
     return rc;
 }
 
-static const struct wal_file *file_of(const struct wal_scan *s, uint64_t id)
+const struct wal_file *wal_scan_file(const struct wal_scan *s, uint64_t id)
 {
     for (size_t i = 0; i < s->file_count; i++)
         if (s->files[i].id == id)
@@ -275,13 +274,13 @@ static bool has_unwritten_sector(const struct wal_scan *s, uint64_t offset, uint
 int wal_scan_remains(const struct wal_keys *keys, const struct disk_reader *reader,
                      struct wal_scan *s, struct wal_place at, struct wal_remains *out)
 {
-    const struct wal_file *file = file_of(s, at.segment);
+    const struct wal_file *file = wal_scan_file(s, at.segment);
     int rc;
 
     memset(out, 0, sizeof(*out));
     if (file == NULL || file->content_end <= at.offset)
         return 0;
-    rc = load_segment(reader, s, file->id, file->len);
+    rc = wal_scan_load(reader, s, file);
     if (rc < 0)
         return rc;
     out->kind = WAL_REMAINS_TORN;

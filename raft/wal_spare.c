@@ -93,6 +93,7 @@ static void take_make(struct wal *w, struct disk_job *out)
     if (may_drop_oldest(w)) {
         wal_segment_name(remove_oldest(w), name);
         add_rename(w, out, name, WAL_FILL_FILE);
+        (void)add_op(w, out, DISK_SYNC_DIR, NULL); /* else its zeros may outlive its new name */
     }
     w->has_stray_fill = true; /* until the job is done */
     w->segment_id_max++;

@@ -53,6 +53,7 @@ static void test_limit_and_overflow_are_refused(void **state)
     assert_false(arena_would_exceed(&a, 1, 64));
     assert_true(arena_would_exceed(&a, SIZE_MAX / 2, 3));
     assert_null(arena_alloc(&a, SIZE_MAX / 2, 3));
+    assert_null(arena_alloc(&a, SIZE_MAX / 16 + 1, 16)); /* the product wraps to 0 */
     assert_null(arena_alloc(&a, 1, SIZE_MAX));
     assert_null(arena_copy_str(&a, slice_of("x", SIZE_MAX)));
     arena_deinit(&a);

@@ -56,6 +56,7 @@ static void test_limit_is_exact(void **state)
     assert_int_equal(buf_reserve(&b, SIZE_MAX), ERR_TOO_LARGE);
     assert_int_equal(buf_append(&b, NULL, 0), 0);
     assert_int_equal(b.len, 4);
+    assert_int_equal(b.cap, 4);
     buf_deinit(&b);
 }
 

@@ -24,6 +24,8 @@ static void assert_same(const struct list *head, const int *twin, size_t count)
     {
         assert_true(i < count);
         assert_int_equal(number_of(it), twin[i++]);
+        assert_ptr_equal(it->prev->next, it);
+        assert_ptr_equal(it->next->prev, it);
     }
     assert_int_equal(i, count);
     if (count == 0) {

@@ -118,37 +118,93 @@ static void test_contents_and_order_match_a_sorted_array(void **state)
     free(t);
 }
 
-/* Steps from the root; the twin test above cannot see a tree that has become a list. */
-static size_t depth_of(const struct omap *m, uint32_t i)
-{
-    uint8_t key[4] = { (uint8_t)(i >> 24), (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i };
+struct number {
+    uint8_t key[4]; /* big-endian: sorts as the number */
+};
 
-    return omap_depth(m, slice_of(key, sizeof(key)));
+static struct number number_key(uint32_t i)
+{
+    return (
+        struct number){ { (uint8_t)(i >> 24), (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i } };
+}
+
+static struct slice number_slice(const struct number *n)
+{
+    return slice_of(n->key, sizeof(n->key));
+}
+
+/* The twin test above cannot see a tree that has become a list. An AVL tree of depth d has at
+ * least F(d + 2) - 1 nodes, where F are the Fibonacci numbers. */
+static void assert_shallow(const struct omap *m)
+{
+    size_t nodes_min = 1, nodes_min_next = 2, depth_max = 0;
+
+    while (nodes_min <= m->count) {
+        size_t sum = nodes_min + nodes_min_next + 1;
+
+        nodes_min = nodes_min_next;
+        nodes_min_next = sum;
+        depth_max++;
+    }
+    for (const struct omap_node *n = omap_first(m); n != NULL; n = omap_next(n))
+        assert_true(omap_depth(m, omap_key(n)) <= depth_max);
 }
 
 static void test_depth_stays_logarithmic(void **state)
 {
-    enum { COUNT = 1 << 14 };
+    enum { COUNT = 1 << 12 };
     int value = 0;
     struct omap m;
+    struct prng p;
 
     (void)state;
+    prng_init(&p, 8);
     omap_init(&m);
     for (uint32_t i = 0; i < COUNT; i++) { /* ascending: the worst order for a plain tree */
-        uint8_t key[4] = { (uint8_t)(i >> 24), (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i };
+        struct number n = number_key(i);
 
-        assert_int_equal(omap_set(&m, slice_of(key, sizeof(key)), &value), 0);
+        assert_int_equal(omap_set(&m, number_slice(&n), &value), 0);
     }
-    for (uint32_t i = 0; i < COUNT; i++)
-        assert_true(depth_of(&m, i) <= 21);             /* 1.45 log2(2^14) */
-    for (uint32_t i = 0; i < COUNT - COUNT / 16; i++) { /* only one side is removed */
-        uint8_t key[4] = { (uint8_t)(i >> 24), (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i };
+    assert_shallow(&m);
+    for (uint32_t i = 0; i < COUNT / 2; i++) { /* one side only */
+        struct number n = number_key(i);
 
-        assert_non_null(omap_remove(&m, slice_of(key, sizeof(key))));
+        assert_non_null(omap_remove(&m, number_slice(&n)));
+        if (i % 64 == 0)
+            assert_shallow(&m);
     }
-    for (uint32_t i = COUNT - COUNT / 16; i < COUNT; i++)
-        assert_true(depth_of(&m, i) <= 15); /* 1.45 log2(2^10) */
+    for (int i = 0; i < COUNT; i++) { /* anywhere, often with two children */
+        struct number n = number_key((uint32_t)prng_range(&p, COUNT / 2, COUNT - 1));
+
+        (void)omap_remove(&m, number_slice(&n)); /* or gone already */
+        if (i % 16 == 0)
+            assert_shallow(&m);
+    }
     omap_deinit(&m);
+}
+
+static void test_depth_of_small_trees_is_exactly_bounded(void **state)
+{
+    int value = 0;
+    struct prng p;
+
+    (void)state;
+    prng_init(&p, 9);
+    for (int round = 0; round < 500; round++) {
+        struct omap m;
+
+        omap_init(&m);
+        for (int i = 0; i < 60; i++) {
+            struct number n = number_key((uint32_t)prng_below(&p, 40));
+
+            if (i < 30 || prng_chance(&p, 0.2))
+                assert_int_equal(omap_set(&m, number_slice(&n), &value), 0);
+            else
+                (void)omap_remove(&m, number_slice(&n)); /* there or not */
+            assert_shallow(&m);
+        }
+        omap_deinit(&m);
+    }
 }
 
 static void test_nodes_stay_while_others_come_and_go(void **state)
@@ -197,6 +253,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_contents_and_order_match_a_sorted_array),
         cmocka_unit_test(test_depth_stays_logarithmic),
+        cmocka_unit_test(test_depth_of_small_trees_is_exactly_bounded),
         cmocka_unit_test(test_nodes_stay_while_others_come_and_go),
         cmocka_unit_test(test_out_of_memory_changes_nothing),
     };

@@ -8,7 +8,6 @@
 #define GOSSIP_CONTACTS_MAX   64    /* addresses that are tried for ever */
 #define GOSSIP_MEMBERS_MAX    16384 /* default bound of the member table */
 #define GOSSIP_CANDIDATES_MAX 256   /* nodes that wait for the host's word */
-#define GOSSIP_BLOB_REFS_MAX  UINT32_MAX
 
 /* A UDP payload that fits 1500-byte Ethernet with room for a tunnel's headers, as memberlist's. */
 #define GOSSIP_PACKET_LEN_MAX 1400
@@ -24,7 +23,7 @@
 #define GOSSIP_FRAME_LEN_MAX    32768
 #define GOSSIP_STREAMS_IN_MAX   16   /* exchanges that others may have open with us */
 #define GOSSIP_STREAMS_OUT_MAX  4    /* exchanges that we have open */
-#define GOSSIP_STREAM_WANTS_MAX 4096 /* records that one exchange may ask for in one round */
+#define GOSSIP_STREAM_WANTS_MAX 2000 /* records that one exchange may ask for: 16000 bytes */
 
 #define GOSSIP_PROBES_MAX      64 /* probes in flight, ours and those for others */
 #define GOSSIP_HELPERS         3  /* indirect probes for one direct probe: [SWIM] 4.1 */

@@ -106,6 +106,7 @@ struct links_config {
     const struct identity *identity; /* copied: keys, certificate, trusted roots */
     struct links_events events;
     size_t link_count_max;      /* 0 = 16384: established links, both directions */
+    uint64_t rekey_len;         /* 0 = 1 GiB: bytes sent under one key; also after an hour */
     size_t handshake_count_max; /* 0 = 256: connections that have not proved themselves yet */
 };
 
@@ -121,7 +122,7 @@ const char *links_address(const struct links *l);
 
 /* Ends every link and stream (reason ERR_CLOSED), then calls on_closed once. */
 void links_close(struct links *l, void (*on_closed)(void *ctx), void *ctx);
-void links_free(struct links *l); /* after on_closed, or when never listened; accepts NULL */
+void links_free(struct links *l); /* after on_closed; accepts NULL */
 
 /* A renewed certificate, a new role, other roots: copied, shown to every live peer, and the
  * existing links are checked again against the new roots.  ERR_INVALID (another node's) */

@@ -30,8 +30,9 @@ static_assert(RECORD_LEN_MAX <= NOISE_MESSAGE_LEN_MAX, "one record is one Noise 
 #define HANDSHAKE_NS   (5 * NS_PER_S) /* from the first byte to a usable link */
 #define PING_AFTER_NS  (1 * NS_PER_S) /* without a byte received */
 #define DEAD_AFTER_NS  (3 * NS_PER_S)
-#define RTT_EVERY_NS   (5 * NS_PER_S)  /* measured at least so often on a busy link */
-#define IDLE_CLOSE_NS  (60 * NS_PER_S) /* on-demand links, by the one who dialled */
+#define HELD_UP_NS     (500 * NS_PER_MS) /* a timer that late: this process was stopped */
+#define RTT_EVERY_NS   (5 * NS_PER_S)    /* measured at least so often on a busy link */
+#define IDLE_CLOSE_NS  (60 * NS_PER_S)   /* on-demand links, by the one who dialled */
 #define BACKOFF_MIN_NS (100 * NS_PER_MS)
 #define BACKOFF_MAX_NS (2 * NS_PER_S)
 #define LINGER_NS      (1 * NS_PER_S) /* for the last frame of a connection to leave */

@@ -30,6 +30,8 @@ FIELDS_ENUM(link_purpose, LINK_PURPOSE_ENUM);
     X(S, 4, LIST, OF(trust_root, TRUST_ROOTS_MAX), roots, NULL, OPTIONAL)
 FIELDS_STRUCT(link_hello, LINK_HELLO_FIELDS);
 
+#define ENROLL_DOMAIN "shoal enrolment 1" /* of the signature */
+
 /* Body of FRAME_ENROLL. The signature is the identity key's, over the hash of this handshake. */
 #define ENROLL_REQUEST_FIELDS(X, S)                                                          \
     X(S, 1, FIXED, SIZE(TOKEN_SECRET_LEN), secret, NULL, SECRET(OPTIONAL)) /* joiner only */ \

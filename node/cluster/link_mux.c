@@ -157,6 +157,11 @@ bool link_mux_is_sendable(const struct link_mux *m)
     return m->is_attached && (!list_is_empty(&m->urgent) || waiting_channels(m) != 0);
 }
 
+bool link_mux_is_empty(const struct link_mux *m)
+{
+    return list_is_empty(&m->streams) && waiting_channels(m) == 0;
+}
+
 size_t link_mux_next(struct link_mux *m, uint8_t *out)
 {
     enum link_channel channel;

@@ -86,6 +86,7 @@ NODISCARD int link_mux_receive(struct link_mux *m, const struct frame *f);
 size_t link_mux_next(struct link_mux *m, uint8_t *out);
 
 bool link_mux_is_sendable(const struct link_mux *m);
+bool link_mux_is_empty(const struct link_mux *m); /* no streams, nothing queued */
 
 /* Ends all streams with `reason`, drops all queues, detaches. Usable again. */
 void link_mux_abort(struct link_mux *m, int reason);

@@ -42,60 +42,6 @@ int enum_parse(const struct enum_names *names, const char *text, int *out)
 
 /* --- Zero */
 
-static bool all_zero(const uint8_t *bytes, size_t len)
-{
-    uint8_t any = 0;
-
-    for (size_t i = 0; i < len; i++)
-        any |= bytes[i];
-    return any == 0;
-}
-
-bool value_is_zero(const struct field *f, const void *value)
-{
-    switch ((enum field_kind)f->kind) {
-    case FIELD_BOOL:
-        return !*(const bool *)value;
-    case FIELD_U32:
-    case FIELD_I32:
-    case FIELD_ENUM:
-        return *(const uint32_t *)value == 0;
-    case FIELD_U64:
-    case FIELD_I64:
-    case FIELD_TIME:
-        return *(const uint64_t *)value == 0;
-    case FIELD_F64:
-        return *(const double *)value == 0; /* -0 too */
-    case FIELD_STR:
-        return *(char *const *)value == NULL || **(char *const *)value == '\0';
-    case FIELD_BYTES:
-        return ((const struct bytes *)value)->len == 0;
-    case FIELD_FIXED:
-        return all_zero(value, f->size);
-    case FIELD_ID:
-        return id_is_none(value);
-    case FIELD_STRUCT:
-        return fields_is_zero(f->type, value);
-    }
-    UNREACHABLE("tables have no other kinds");
-}
-
-bool field_is_zero(const struct field *f, const void *obj)
-{
-    const void *member = member_const(f, obj);
-
-    switch ((enum field_shape)f->shape) {
-    case FIELD_ONE:
-        return value_is_zero(f, member);
-    case FIELD_POINTER:
-        return *(void *const *)member == NULL;
-    case FIELD_LIST:
-    case FIELD_MAP:
-        return ((const struct any_list *)member)->count == 0;
-    }
-    UNREACHABLE("tables have no other shapes");
-}
-
 bool fields_is_zero(const struct fields *type, const void *obj)
 {
     for (uint32_t i = 0; i < type->count; i++) {

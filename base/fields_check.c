@@ -21,7 +21,7 @@ struct text {
     size_t size;
 };
 
-static void text_vadd(struct text *t, const char *format, va_list args)
+static void PRINTF_LIKE(2, 0) text_vadd(struct text *t, const char *format, va_list args)
 {
     int n = vsnprintf(t->ptr + t->len, t->size - t->len, format, args);
 
@@ -123,9 +123,7 @@ static int fail_range(const struct field *f, const struct field_path *at, struct
 static int check_unsigned(const struct field *f, uint64_t v, const struct field_path *at,
                           struct field_error *err)
 {
-    if (v <= f->max && (f->min <= 0 || v >= (uint64_t)f->min))
-        return 0;
-    if (v == 0 && may_be_absent(f))
+    if (unsigned_in_range(f, v) || (v == 0 && may_be_absent(f)))
         return 0;
     return fail_range(f, at, err);
 }
@@ -133,9 +131,7 @@ static int check_unsigned(const struct field *f, uint64_t v, const struct field_
 static int check_signed(const struct field *f, int64_t v, const struct field_path *at,
                         struct field_error *err)
 {
-    if (v >= f->min && (v < 0 || (uint64_t)v <= f->max))
-        return 0;
-    if (v == 0 && may_be_absent(f))
+    if (signed_in_range(f, v) || (v == 0 && may_be_absent(f)))
         return 0;
     return fail_range(f, at, err);
 }
@@ -167,9 +163,7 @@ static int check_enum(const struct field *f, int v, const struct field_path *at,
 static int check_len(const struct field *f, size_t len, const struct field_path *at,
                      struct field_error *err)
 {
-    if (len <= f->max && (f->min <= 0 || len >= (uint64_t)f->min))
-        return 0;
-    if (len == 0 && may_be_absent(f))
+    if (unsigned_in_range(f, len) || (len == 0 && may_be_absent(f)))
         return 0;
     if (len == 0)
         return field_fail(err, ERR_INVALID, at, "must not be empty");

@@ -65,19 +65,21 @@ struct fields {
     const char *name;
     const struct field *rows;
     uint32_t count;
-    uint32_t size; /* of the struct */
+    uint32_t size;     /* of the struct */
+    uint32_t required; /* how many rows are REQUIRED */
     enum fields_rule rule;
 };
 
-#define FIELDS_DEFINE_AS(type_name, LIST, the_rule)                                      \
-    static const struct field type_name##_fields[] = { LIST(FIELDS_ROW, type_name) };    \
-    static_assert(ARRAY_LEN(type_name##_fields) <= FIELDS_COUNT_MAX, "too many fields"); \
-    static_assert(offsetof(struct type_name##_map_item, value) == sizeof(char *),        \
-                  "a map's value follows its key");                                      \
-    const struct fields type_name##_type = { .name = #type_name,                         \
-                                             .rows = type_name##_fields,                 \
-                                             .count = ARRAY_LEN(type_name##_fields),     \
-                                             .size = sizeof(struct type_name),           \
+#define FIELDS_DEFINE_AS(type_name, LIST, the_rule)                                              \
+    static const struct field type_name##_fields[] = { LIST(FIELDS_ROW, type_name) };            \
+    static_assert(ARRAY_LEN(type_name##_fields) <= FIELDS_COUNT_MAX, "too many fields");         \
+    static_assert(offsetof(struct type_name##_map_item, value) == sizeof(char *),                \
+                  "a map's value follows its key");                                              \
+    const struct fields type_name##_type = { .name = #type_name,                                 \
+                                             .rows = type_name##_fields,                         \
+                                             .count = ARRAY_LEN(type_name##_fields),             \
+                                             .size = sizeof(struct type_name),                   \
+                                             .required = 0 LIST(FIELDS_ADD_REQUIRED, type_name), \
                                              .rule = (the_rule) }
 
 #define FIELDS_ROW(S, the_tag, the_kind, argument, member, json_name, the_presence) \
@@ -87,6 +89,9 @@ struct fields {
       .name = #member,                                                              \
       .json = (json_name),                                                          \
       FIELDS_ROW_##the_kind(argument) },
+
+#define FIELDS_ADD_REQUIRED(S, tag, kind, argument, member, json_name, presence) \
+    +(FIELD_##presence == FIELD_REQUIRED)
 
 #define FIELDS_MEMBER(S, tag, kind, argument, member, json_name, presence) \
     FIELDS_MEMBER_##kind(argument, member);

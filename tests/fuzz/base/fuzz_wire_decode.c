@@ -1,5 +1,6 @@
 /* Bytes into objects of several types. What decodes is valid, and its encoding is stable: it
- * decodes to an equal object that encodes to the same bytes. The first byte chooses the type. */
+ * decodes to an equal object that encodes to the same bytes; so do copies. The first byte chooses
+ * the type. */
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -34,8 +35,12 @@ static void check_stable(const struct fields *type, const union any *obj)
     CHECK(wire_check(buf_slice(&first)) == 0);
     CHECK(fields_decode(type, buf_slice(&first), &again, &err) == 0);
     CHECK(fields_equal(type, obj, &again));
+    CHECK(fields_hash(type, obj) == fields_hash(type, &again));
     CHECK(fields_encode(type, &again, &second, &err) == 0);
     CHECK(slice_equal(buf_slice(&first), buf_slice(&second)));
+    fields_deinit(type, &again);
+    CHECK(fields_copy(type, obj, &again) == 0);
+    CHECK(fields_equal(type, obj, &again));
     fields_deinit(type, &again);
     buf_deinit(&first);
     buf_deinit(&second);

@@ -103,7 +103,7 @@ static void test_every_field_counts(void **state)
     (void)state;
     for (size_t row = 0; row < every_type.count; row++) {
         const struct field *f = &every_type.rows[row];
-        struct fields only = { "only", f, 1, every_type.size, FIELDS_ALL };
+        struct fields only = { .name = "only", .rows = f, .count = 1, .size = every_type.size };
         struct every empty = { 0 }, e;
         struct prng prng;
 

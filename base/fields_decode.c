@@ -1,11 +1,9 @@
-/* base/fields_wire.c - Objects to msgpack and back: docs/formats/wire.md.
+/* base/fields_decode.c - msgpack to objects: docs/formats/wire.md.
  *
- * Writing goes through msgpack-c's packer into a sink: a buffer, or a running hash. Reading goes
- * straight from the bytes into the object, token by token (base/wire.h), so that what is allocated
- * is only the result, and every allocation is taken from a budget first. */
+ * Straight from the bytes into the object, token by token (base/wire.h), without a tree in
+ * between: what is allocated is the result and nothing else, and every allocation is taken from
+ * a budget first. On any error the half-built object is freed at the top. */
 #include <errno.h>
-#include <msgpack/pack.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,240 +11,6 @@
 #include "base/err.h"
 #include "base/fields_impl.h"
 #include "base/wire.h"
-
-static uint64_t alloc_budget(size_t encoded_len)
-{
-    return FIELDS_ALLOC_BASE + (uint64_t)encoded_len * FIELDS_ALLOC_FACTOR;
-}
-
-/* --- Encode */
-
-struct encoder {
-    msgpack_packer pk;
-    struct field_error *err;
-    uint64_t alloc; /* what decoding the result will allocate */
-    bool check;     /* off for hashing: broken objects have hashes too */
-};
-
-static int encode_struct(struct encoder *e, const struct fields *type, const void *obj,
-                         const struct field_path *at, unsigned depth);
-
-static int pack_text(struct encoder *e, const char *text, size_t len)
-{
-    return msgpack_pack_str_with_body(&e->pk, text, len);
-}
-
-static int encode_str(struct encoder *e, const struct field *f, const char *text)
-{
-    size_t len = text == NULL ? 0 : strlen(text);
-
-    if (len > 0 || f->shape != FIELD_ONE)
-        e->alloc += len + 1;
-    return pack_text(e, text == NULL ? "" : text, len);
-}
-
-/* Follows its check. */
-static int encode_scalar(struct encoder *e, const struct field *f, const void *value)
-{
-    switch ((enum field_kind)f->kind) {
-    case FIELD_BOOL:
-        return *(const bool *)value ? msgpack_pack_true(&e->pk) : msgpack_pack_false(&e->pk);
-    case FIELD_U32:
-        return msgpack_pack_uint32(&e->pk, *(const uint32_t *)value);
-    case FIELD_I32:
-    case FIELD_ENUM:
-        return msgpack_pack_int32(&e->pk, *(const int32_t *)value);
-    case FIELD_U64:
-        return msgpack_pack_uint64(&e->pk, *(const uint64_t *)value);
-    case FIELD_I64:
-    case FIELD_TIME:
-        return msgpack_pack_int64(&e->pk, *(const int64_t *)value);
-    case FIELD_F64:
-        return msgpack_pack_double(&e->pk, *(const double *)value + 0.0); /* -0 becomes 0 */
-    case FIELD_STR:
-        return encode_str(e, f, *(char *const *)value);
-    case FIELD_BYTES: {
-        const struct bytes *b = value;
-
-        e->alloc += b->len;
-        return msgpack_pack_bin_with_body(&e->pk, b->ptr == NULL ? (const void *)"" : b->ptr,
-                                          b->len);
-    }
-    case FIELD_FIXED:
-        return msgpack_pack_bin_with_body(&e->pk, value, f->size);
-    case FIELD_ID:
-        return pack_text(e, value, id_slice(value).len);
-    case FIELD_STRUCT:
-        break;
-    }
-    UNREACHABLE("encode_value descends into structs");
-}
-
-static int encode_value(struct encoder *e, const struct field *f, const void *value,
-                        const struct field_path *at, unsigned depth)
-{
-    if (f->kind == FIELD_STRUCT)
-        return encode_struct(e, f->type, value, at, depth + 1);
-    if (e->check) {
-        int rc = value_check(f, value, at, e->err);
-
-        if (rc < 0)
-            return rc;
-    }
-    return encode_scalar(e, f, value);
-}
-
-static int encode_list(struct encoder *e, const struct field *f, const struct any_list *list,
-                       struct field_path *at, unsigned depth)
-{
-    int rc = msgpack_pack_array(&e->pk, list->count);
-
-    for (at->index = 0; at->index < list->count && rc == 0; at->index++)
-        rc = encode_value(e, f, list_item(f, list, at->index), at, depth);
-    return rc;
-}
-
-static int encode_map(struct encoder *e, const struct field *f, const struct any_list *map,
-                      struct field_path *at, unsigned depth)
-{
-    const char *before = NULL;
-    int rc = msgpack_pack_map(&e->pk, map->count);
-
-    for (size_t i = 0; i < map->count && rc == 0; i++) {
-        at->key = *map_key(f, map, i);
-        at->key_len = strlen(at->key);
-        e->alloc += at->key_len + 1;
-        if (e->check) {
-            if (before != NULL && strcmp(before, at->key) >= 0)
-                return field_fail(e->err, ERR_INVALID, at, "keys are not in ascending order");
-            rc = key_check(at->key, at->key_len, at, e->err);
-            if (rc < 0)
-                return rc;
-        }
-        before = at->key;
-        rc = pack_text(e, at->key, at->key_len);
-        if (rc == 0)
-            rc = encode_value(e, f, map_value(f, map, i), at, depth);
-    }
-    return rc;
-}
-
-static int encode_items(struct encoder *e, const struct field *f, const struct any_list *list,
-                        struct field_path *at, unsigned depth)
-{
-    if (e->check) {
-        int rc = count_check(f, list->count, at, e->err);
-
-        if (rc < 0)
-            return rc;
-    }
-    e->alloc += (uint64_t)list->count * f->stride;
-    return f->shape == FIELD_LIST ? encode_list(e, f, list, at, depth)
-                                  : encode_map(e, f, list, at, depth);
-}
-
-static int encode_field(struct encoder *e, const struct field *f, const void *obj,
-                        const struct field_path *up, unsigned depth)
-{
-    struct field_path at = { .up = up, .field = f, .index = NO_INDEX };
-    const void *member = member_const(f, obj);
-
-    switch ((enum field_shape)f->shape) {
-    case FIELD_ONE:
-        return encode_value(e, f, member, &at, depth);
-    case FIELD_POINTER:
-        e->alloc += f->size;
-        member = *(void *const *)member;
-        /* A REQUIRED one that is missing fails its check; a hash goes on without it. */
-        return member == NULL ? msgpack_pack_nil(&e->pk) : encode_value(e, f, member, &at, depth);
-    case FIELD_LIST:
-    case FIELD_MAP:
-        return encode_items(e, f, member, &at, depth);
-    }
-    UNREACHABLE("tables have no other shapes");
-}
-
-static int encode_struct(struct encoder *e, const struct fields *type, const void *obj,
-                         const struct field_path *at, unsigned depth)
-{
-    uint64_t present = 0; /* bit i: row i */
-    int rc = 0;
-
-    if (depth > FIELDS_DEPTH_MAX)
-        return field_fail(e->err, ERR_TOO_LARGE, at, "is nested more than %d deep",
-                          FIELDS_DEPTH_MAX);
-    if (e->check)
-        rc = struct_check(type, obj, at, e->err);
-    if (rc < 0)
-        return rc;
-    for (uint32_t i = 0; i < type->count; i++) {
-        const struct field *f = &type->rows[i];
-
-        if (presence_of(f) == FIELD_REQUIRED || !field_is_zero(f, obj))
-            present |= UINT64_C(1) << i;
-    }
-    rc = msgpack_pack_map(&e->pk, (size_t)__builtin_popcountll(present));
-    for (; present != 0 && rc == 0; present &= present - 1) {
-        const struct field *f = &type->rows[__builtin_ctzll(present)];
-
-        rc = msgpack_pack_uint16(&e->pk, f->tag);
-        if (rc == 0)
-            rc = encode_field(e, f, obj, at, depth);
-    }
-    return rc;
-}
-
-static int write_to_buf(void *data, const char *bytes, size_t len)
-{
-    return buf_append(data, bytes, len);
-}
-
-int fields_encode(const struct fields *type, const void *obj, struct buf *out,
-                  struct field_error *err)
-{
-    size_t before = out->len;
-    struct encoder e = { .err = err, .check = true };
-    int rc;
-
-    msgpack_packer_init(&e.pk, out, write_to_buf);
-    if (err != NULL)
-        err->text[0] = '\0';
-    rc = encode_struct(&e, type, obj, NULL, 1);
-    if (rc == 0 && e.alloc > alloc_budget(out->len - before))
-        rc = ERR_TOO_LARGE;
-    if (rc == 0)
-        return 0;
-    if (err != NULL && err->text[0] == '\0')
-        (void)field_fail(err, rc, NULL, "%s: %s", type->name,
-                         rc == ERR_TOO_LARGE ? "is too large to be encoded" : err_text(rc));
-    if (out->len > before) { /* a part of the object may hold secrets */
-        sodium_memzero(out->ptr + before, out->len - before);
-        out->len = before;
-    }
-    return rc;
-}
-
-/* FNV-1a, 64 bits. */
-static int write_to_hash(void *data, const char *bytes, size_t len)
-{
-    uint64_t *hash = data;
-
-    for (size_t i = 0; i < len; i++)
-        *hash = (*hash ^ (uint8_t)bytes[i]) * UINT64_C(0x100000001b3);
-    return 0;
-}
-
-uint64_t fields_hash(const struct fields *type, const void *obj)
-{
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    struct encoder e = { .check = false };
-
-    msgpack_packer_init(&e.pk, &hash, write_to_hash);
-    (void)encode_struct(&e, type, obj, NULL, 1); /* too deep: the hash of what is not */
-    return hash;
-}
-
-/* --- Decode */
 
 struct decoder {
     struct wire_reader in;
@@ -392,7 +156,7 @@ static int decode_unsigned(struct decoder *d, const struct field *f, const struc
     } else {
         *(uint64_t *)out = token->uint;
     }
-    return malformed(value_check(f, out, at, d->err));
+    return unsigned_in_range(f, token->uint) ? 0 : malformed(value_check(f, out, at, d->err));
 }
 
 static int decode_signed(struct decoder *d, const struct field *f, const struct wire_token *token,
@@ -412,6 +176,8 @@ static int decode_signed(struct decoder *d, const struct field *f, const struct 
     } else {
         *(int64_t *)out = v;
     }
+    if (signed_in_range(f, v) && f->names == NULL)
+        return 0;
     return malformed(value_check(f, out, at, d->err));
 }
 
@@ -558,8 +324,9 @@ static uint32_t find_row(const struct fields *type, uint64_t tag, uint32_t hint)
     return UINT32_MAX;
 }
 
-static int check_required(struct decoder *d, const struct fields *type, uint64_t seen,
-                          const struct field_path *up)
+/* Names the first REQUIRED field that is missing; there is one. */
+static int fail_required(struct decoder *d, const struct fields *type, uint64_t seen,
+                         const struct field_path *up)
 {
     for (uint32_t i = 0; i < type->count; i++) {
         const struct field *f = &type->rows[i];
@@ -568,14 +335,14 @@ static int check_required(struct decoder *d, const struct fields *type, uint64_t
         if (presence_of(f) == FIELD_REQUIRED && (seen >> i & 1) == 0)
             return field_fail(d->err, ERR_MALFORMED, &at, "is required");
     }
-    return 0;
+    UNREACHABLE("fewer were seen than the table requires");
 }
 
 static int decode_struct(struct decoder *d, const struct fields *type, void *obj,
                          const struct field_path *at, unsigned depth)
 {
     uint64_t seen = 0; /* bit i: row i */
-    uint32_t hint = 0;
+    uint32_t required = 0, hint = 0;
     struct wire_token map, tag;
     int rc;
 
@@ -609,19 +376,21 @@ static int decode_struct(struct decoder *d, const struct fields *type, void *obj
                 &(struct field_path){ .up = at, .field = &type->rows[row], .index = NO_INDEX },
                 "is given twice");
         seen |= UINT64_C(1) << row;
+        required += presence_of(&type->rows[row]) == FIELD_REQUIRED;
         hint = row + 1;
         rc = decode_field(d, &type->rows[row], at, depth, obj);
         if (rc < 0)
             return rc;
     }
-    rc = check_required(d, type, seen, at);
-    return rc < 0 ? rc : malformed(struct_check(type, obj, at, d->err));
+    if (required < type->required)
+        return fail_required(d, type, seen, at);
+    return type->rule == FIELDS_ALL ? 0 : malformed(struct_check(type, obj, at, d->err));
 }
 
 int fields_decode(const struct fields *type, struct slice bytes, void *obj, struct field_error *err)
 {
     struct decoder d = { .in = wire_reader_of(bytes),
-                         .budget = alloc_budget(bytes.len),
+                         .budget = fields_alloc_budget(bytes.len),
                          .err = err };
     int rc;
 

@@ -2,6 +2,8 @@
  * range excludes overlong forms, surrogates and what lies beyond U+10FFFF. */
 #include "base/utf8.h"
 
+#include <string.h>
+
 #include "base/attr.h"
 
 static const struct {
@@ -36,10 +38,21 @@ size_t utf8_sequence_len(struct slice bytes)
     return bytes.ptr[0] < 0x80 ? 1 : multibyte_len(bytes);
 }
 
+/* Nearly all text is ASCII: eight bytes at a time without a high bit. */
+static bool starts_with_ascii_word(struct slice bytes)
+{
+    uint64_t word;
+
+    if (bytes.len < sizeof(word))
+        return false;
+    memcpy(&word, bytes.ptr, sizeof(word));
+    return (word & UINT64_C(0x8080808080808080)) == 0;
+}
+
 bool utf8_is_valid(struct slice bytes)
 {
     while (bytes.len > 0) {
-        size_t len = utf8_sequence_len(bytes);
+        size_t len = starts_with_ascii_word(bytes) ? sizeof(uint64_t) : utf8_sequence_len(bytes);
 
         if (len == 0)
             return false;

@@ -1,0 +1,87 @@
+/* node/member_impl.h - Private to member*.c. */
+#ifndef NODE_MEMBER_IMPL_H
+#define NODE_MEMBER_IMPL_H
+
+#include "node/cluster/identity.h"
+#include "node/images.h"
+#include "node/member.h"
+
+#define DATA_KEY_LEN   32
+#define MEMBER_WHY_MAX 512
+
+/* What "<state_dir>/member" keeps beside the identity. */
+#define MEMBER_FILE_FIELDS(X, S)                                                                \
+    X(S, 1, STR, LEN(64), advertise, NULL, REQUIRED)                                            \
+    X(S, 2, U64, ANY, raft_id, NULL, OPTIONAL) /* 0: no manager */                              \
+    X(S, 3, U64, ANY, boot_epoch, NULL, OPTIONAL)                                               \
+    X(S, 4, LIST_STR, COUNT(64), managers, NULL, OPTIONAL)      /* node ids to ask first ... */ \
+    X(S, 5, LIST_STR, COUNT(64), manager_addrs, NULL, OPTIONAL) /* ... and where they were */   \
+    X(S, 6, U64, ANY, availability, NULL, OPTIONAL)
+FIELDS_STRUCT(member_file, MEMBER_FILE_FIELDS);
+
+struct member {
+    struct member_config cfg;
+    enum member_state state;
+    char error[MEMBER_WHY_MAX];
+
+    struct identity identity;
+    struct member_file file;
+    uint8_t data_key[DATA_KEY_LEN];
+    struct node_description description;
+
+    struct overlay *overlay;
+    struct overlay_services *services;
+    struct links *links;
+    struct gossip_driver *gossip; /* NULL until the first keys have come */
+    struct host *host;
+    struct images *images;
+    struct manager *manager;
+    struct finder finder;
+    struct gossip_contact contacts[FINDER_MANAGERS_MAX];
+    size_t contact_count;
+    uv_timer_t timer;       /* the finder's */
+    uv_timer_t renew_timer; /* of the certificate */
+
+    bool serving; /* runtime ready, host started */
+    bool closing_manager;
+    struct enroll *enroll;        /* a join or renewal under way */
+    struct cluster_record record; /* as last told */
+    bool has_record;
+
+    /* init, join or leave under way */
+    member_done done;
+    void *done_owner;
+    struct cluster *new_cluster; /* init: proposed once this manager leads */
+    struct node *new_node;
+    int wipe_steps;
+
+    void (*on_closed)(void *ctx);
+    void *closed_ctx;
+    int closing_parts;
+};
+
+/* member.c */
+wall_ns member_wall_now(void);
+NODISCARD int member_activate(struct member *m);
+NODISCARD int member_save(struct member *m);
+void member_finish(struct member *m, int err, const char *why);
+NODISCARD int member_start_manager(struct member *m, bool bootstrap);
+void member_stop_manager(struct member *m);
+
+/* member_traffic.c: what comes over links and gossip, and where it goes */
+NODISCARD int traffic_open_links(struct member *m);
+void traffic_open_gossip(struct member *m, const struct cluster_record *record);
+void traffic_send(void *ctx, const struct dispatch *frame);
+void traffic_dispatch_to(void *ctx, const struct id *node, const struct dispatch *frame);
+void traffic_on_peer(void *ctx, const struct peer *peer, bool gone);
+void traffic_on_leader(void *ctx, const struct id *leader);
+void traffic_turn(struct member *m); /* the finder's deadline */
+
+/* member_role.c: certificates and being a manager or not */
+void role_on_cluster(void *ctx, const struct cluster_record *record);
+void role_on_enroll(void *ctx, const struct link_enrollment *request);
+int role_admit(void *ctx, const struct cert *cert, enum node_role *role);
+void role_on_removed(void *ctx);
+void role_check_renewal(struct member *m);
+
+#endif /* NODE_MEMBER_IMPL_H */

@@ -57,26 +57,29 @@ static size_t random_len(const struct field *f, struct prng *prng)
     return (size_t)prng_range(prng, low, MIN(f->max, low + LEN_USUAL));
 }
 
+/* Appends `piece`; the text has room for it and is zero after it. */
+static void append(char *text, size_t *used, const char *piece)
+{
+    while (*piece != '\0')
+        text[(*used)++] = *piece++;
+}
+
 /* Valid UTF-8 of exactly `len` bytes after the prefix, with what JSON and terminals care about. */
 static int random_text(struct prng *prng, const char *prefix, size_t len, char **out)
 {
     static const char *const pieces[] = {
         "a", "Z", "7", " ", "\"", "\\", "\n", "\x1f", "/", ".", "\xf0\x9f\x90\x8b", "\xc3\xa9"
     };
-    size_t used = strlen(prefix);
-    char *text = calloc(1, used + len + 1);
+    size_t used = 0, size = strlen(prefix) + len + 1;
+    char *text = calloc(1, size);
 
     if (text == NULL)
         return -ENOMEM;
-    memcpy(text, prefix, used);
-    len += used;
-    while (used < len) {
+    append(text, &used, prefix);
+    while (used + 1 < size) {
         const char *piece = pieces[prng_below(prng, ARRAY_LEN(pieces))];
 
-        if (strlen(piece) > len - used)
-            piece = "x";
-        memcpy(text + used, piece, strlen(piece));
-        used += strlen(piece);
+        append(text, &used, used + strlen(piece) < size ? piece : "x");
     }
     *out = text;
     return 0;

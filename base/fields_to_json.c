@@ -36,7 +36,7 @@ static int text_to_json(const char *text, json_t **out)
 
 static int bytes_to_json(struct slice bytes, json_t **out)
 {
-    size_t size = sodium_base64_encoded_len(bytes.len, sodium_base64_VARIANT_ORIGINAL);
+    size_t size = sodium_base64_ENCODED_LEN(bytes.len, sodium_base64_VARIANT_ORIGINAL);
     char *text = malloc(size);
     int rc;
 

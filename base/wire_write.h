@@ -8,6 +8,7 @@
 #ifndef BASE_WIRE_WRITE_H
 #define BASE_WIRE_WRITE_H
 
+#include <limits.h>
 #include <msgpack/sysdep.h>
 #include <msgpack/timestamp.h>
 #include <stddef.h>

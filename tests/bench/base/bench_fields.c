@@ -144,61 +144,28 @@ static void pack_limits(msgpack_packer *pk, const struct limits *l)
     msgpack_pack_int64(pk, l->memory_bytes);
 }
 
-/* One field by its tag. */
+/* One field by its tag; a line each. */
+/* clang-format off */
 static void pack_field(msgpack_packer *pk, const struct task *t, unsigned tag)
 {
     switch (tag) {
-    case 1:
-        pack_text(pk, t->id.text);
-        return;
-    case 2:
-        msgpack_pack_uint64(pk, t->version);
-        return;
-    case 3:
-        msgpack_pack_int64(pk, t->created);
-        return;
-    case 4:
-        msgpack_pack_int64(pk, t->updated);
-        return;
-    case 5:
-        pack_text(pk, t->service.text);
-        return;
-    case 6:
-        pack_text(pk, t->node.text);
-        return;
-    case 7:
-        msgpack_pack_uint32(pk, t->slot);
-        return;
-    case 8:
-        msgpack_pack_int32(pk, (int)t->desired);
-        return;
-    case 9:
-        msgpack_pack_int32(pk, (int)t->observed);
-        return;
-    case 10:
-        msgpack_pack_int64(pk, t->since);
-        return;
-    case 11:
-        pack_text(pk, t->message);
-        return;
-    case 12:
-        pack_text(pk, t->image);
-        return;
-    case 13:
-        pack_text(pk, t->name);
-        return;
-    case 14:
-        pack_text(pk, t->hostname);
-        return;
-    case 15:
-        pack_text(pk, t->user);
-        return;
-    case 16:
-        pack_texts(pk, &t->args);
-        return;
-    case 17:
-        pack_texts(pk, &t->env);
-        return;
+    case 1: pack_text(pk, t->id.text); return;
+    case 2: msgpack_pack_uint64(pk, t->version); return;
+    case 3: msgpack_pack_int64(pk, t->created); return;
+    case 4: msgpack_pack_int64(pk, t->updated); return;
+    case 5: pack_text(pk, t->service.text); return;
+    case 6: pack_text(pk, t->node.text); return;
+    case 7: msgpack_pack_uint32(pk, t->slot); return;
+    case 8: msgpack_pack_int32(pk, (int)t->desired); return;
+    case 9: msgpack_pack_int32(pk, (int)t->observed); return;
+    case 10: msgpack_pack_int64(pk, t->since); return;
+    case 11: pack_text(pk, t->message); return;
+    case 12: pack_text(pk, t->image); return;
+    case 13: pack_text(pk, t->name); return;
+    case 14: pack_text(pk, t->hostname); return;
+    case 15: pack_text(pk, t->user); return;
+    case 16: pack_texts(pk, &t->args); return;
+    case 17: pack_texts(pk, &t->env); return;
     case 18:
         msgpack_pack_map(pk, t->labels.count);
         for (size_t i = 0; i < t->labels.count; i++) {
@@ -206,45 +173,24 @@ static void pack_field(msgpack_packer *pk, const struct task *t, unsigned tag)
             pack_text(pk, t->labels.items[i].value);
         }
         return;
-    case 19:
-        pack_limits(pk, &t->limits);
-        return;
-    case 20:
-        pack_limits(pk, &t->reservations);
-        return;
-    case 21:
-        msgpack_pack_int64(pk, t->grace);
-        return;
-    case 22:
-        msgpack_pack_int64(pk, t->delay);
-        return;
-    case 23:
-        msgpack_pack_uint64(pk, t->attempts);
-        return;
-    case 24:
-        t->tty ? msgpack_pack_true(pk) : msgpack_pack_false(pk);
-        return;
-    case 25:
-        t->init ? msgpack_pack_true(pk) : msgpack_pack_false(pk);
-        return;
-    case 26:
-        msgpack_pack_int32(pk, t->exit_code);
-        return;
-    case 27:
-        msgpack_pack_uint32(pk, t->pid);
-        return;
-    case 28:
-        msgpack_pack_bin_with_body(pk, t->digest, sizeof(t->digest));
-        return;
-    case 29:
-        msgpack_pack_uint32(pk, t->vni);
-        return;
+    case 19: pack_limits(pk, &t->limits); return;
+    case 20: pack_limits(pk, &t->reservations); return;
+    case 21: msgpack_pack_int64(pk, t->grace); return;
+    case 22: msgpack_pack_int64(pk, t->delay); return;
+    case 23: msgpack_pack_uint64(pk, t->attempts); return;
+    case 24: t->tty ? msgpack_pack_true(pk) : msgpack_pack_false(pk); return;
+    case 25: t->init ? msgpack_pack_true(pk) : msgpack_pack_false(pk); return;
+    case 26: msgpack_pack_int32(pk, t->exit_code); return;
+    case 27: msgpack_pack_uint32(pk, t->pid); return;
+    case 28: msgpack_pack_bin_with_body(pk, t->digest, sizeof(t->digest)); return;
+    case 29: msgpack_pack_uint32(pk, t->vni); return;
     default:
         msgpack_pack_array(pk, t->networks.count);
         for (size_t i = 0; i < t->networks.count; i++)
             pack_text(pk, t->networks.items[i].text);
     }
 }
+/* clang-format on */
 
 static void hand_encode_task(const struct task *t, msgpack_sbuffer *out)
 {
@@ -332,96 +278,39 @@ static struct str_map labels_of(const msgpack_object *o)
     return map;
 }
 
+/* clang-format off */
 static void take_field(struct task *t, uint64_t tag, const msgpack_object *o)
 {
     switch (tag) {
-    case 1:
-        t->id = id_from(o);
-        return;
-    case 2:
-        t->version = uint_of(o);
-        return;
-    case 3:
-        t->created = int_of(o);
-        return;
-    case 4:
-        t->updated = int_of(o);
-        return;
-    case 5:
-        t->service = id_from(o);
-        return;
-    case 6:
-        t->node = id_from(o);
-        return;
-    case 7:
-        t->slot = (uint32_t)uint_of(o);
-        return;
-    case 8:
-        t->desired = (enum state)int_of(o);
-        return;
-    case 9:
-        t->observed = (enum state)int_of(o);
-        return;
-    case 10:
-        t->since = int_of(o);
-        return;
-    case 11:
-        t->message = text_of(o);
-        return;
-    case 12:
-        t->image = text_of(o);
-        return;
-    case 13:
-        t->name = text_of(o);
-        return;
-    case 14:
-        t->hostname = text_of(o);
-        return;
-    case 15:
-        t->user = text_of(o);
-        return;
-    case 16:
-        t->args = texts_of(o);
-        return;
-    case 17:
-        t->env = texts_of(o);
-        return;
-    case 18:
-        t->labels = labels_of(o);
-        return;
-    case 19:
-        t->limits = limits_of(o);
-        return;
-    case 20:
-        t->reservations = limits_of(o);
-        return;
-    case 21:
-        t->grace = int_of(o);
-        return;
-    case 22:
-        t->delay = int_of(o);
-        return;
-    case 23:
-        t->attempts = uint_of(o);
-        return;
-    case 24:
-        t->tty = o->via.boolean;
-        return;
-    case 25:
-        t->init = o->via.boolean;
-        return;
-    case 26:
-        t->exit_code = (int32_t)int_of(o);
-        return;
-    case 27:
-        t->pid = (uint32_t)uint_of(o);
-        return;
-    case 28:
-        memcpy(t->digest, o->via.bin.ptr, sizeof(t->digest));
-        return;
-    case 29:
-        t->vni = (uint32_t)uint_of(o);
-        return;
+    case 1: t->id = id_from(o); return;
+    case 2: t->version = uint_of(o); return;
+    case 3: t->created = int_of(o); return;
+    case 4: t->updated = int_of(o); return;
+    case 5: t->service = id_from(o); return;
+    case 6: t->node = id_from(o); return;
+    case 7: t->slot = (uint32_t)uint_of(o); return;
+    case 8: t->desired = (enum state)int_of(o); return;
+    case 9: t->observed = (enum state)int_of(o); return;
+    case 10: t->since = int_of(o); return;
+    case 11: t->message = text_of(o); return;
+    case 12: t->image = text_of(o); return;
+    case 13: t->name = text_of(o); return;
+    case 14: t->hostname = text_of(o); return;
+    case 15: t->user = text_of(o); return;
+    case 16: t->args = texts_of(o); return;
+    case 17: t->env = texts_of(o); return;
+    case 18: t->labels = labels_of(o); return;
+    case 19: t->limits = limits_of(o); return;
+    case 20: t->reservations = limits_of(o); return;
+    case 21: t->grace = int_of(o); return;
+    case 22: t->delay = int_of(o); return;
+    case 23: t->attempts = uint_of(o); return;
+    case 24: t->tty = o->via.boolean; return;
+    case 25: t->init = o->via.boolean; return;
+    case 26: t->exit_code = (int32_t)int_of(o); return;
+    case 27: t->pid = (uint32_t)uint_of(o); return;
+    case 28: memcpy(t->digest, o->via.bin.ptr, sizeof(t->digest)); return;
+    case 29: t->vni = (uint32_t)uint_of(o); return;
     case 30:
         t->networks.count = o->via.array.size;
         t->networks.items = calloc(t->networks.count, sizeof(*t->networks.items));
@@ -433,6 +322,7 @@ static void take_field(struct task *t, uint64_t tag, const msgpack_object *o)
         return;
     }
 }
+/* clang-format on */
 
 static void hand_decode_task(msgpack_unpacked *unpacked, struct slice bytes, struct task *t)
 {

@@ -7,6 +7,8 @@
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
 
+#include <errno.h>
+
 /* X(name, number, text). Numbers are forever: they travel between nodes. */
 #define ERR_LIST(X)                                                                               \
     X(ERR_MALFORMED, -20001, "malformed data")                                                    \
@@ -45,5 +47,14 @@ const char *err_text(int err);
 
 /* The symbolic name ("ERR_STALE", "ENOENT"); "ERRNO" for a rare one of the system; never NULL. */
 const char *err_name(int err);
+
+/* What the system call that has just failed reported, as a result. Always negative; of a plain
+ * -errno the compiler does not know that, and warns about the outputs of its caller. */
+static inline int err_errno(void)
+{
+    int err = 0 - errno;
+
+    return err < 0 ? err : -EIO;
+}
 
 #endif /* BASE_ERR_H */

@@ -27,9 +27,9 @@ static int read_file(const char *path, uint8_t **out, size_t *out_len)
     int rc = 0;
 
     if (fd < 0)
-        return -errno;
+        return err_errno();
     if (fstat(fd, &st) < 0)
-        rc = -errno;
+        rc = err_errno();
     else if (st.st_size < 0 || (uint64_t)st.st_size > ASSIGNMENT_LEN_MAX)
         rc = ERR_TOO_LARGE;
     else if ((bytes = malloc((size_t)st.st_size + 1)) == NULL)
@@ -38,7 +38,7 @@ static int read_file(const char *path, uint8_t **out, size_t *out_len)
         ssize_t n = read(fd, bytes + len, (size_t)st.st_size - len);
 
         if (n <= 0)
-            rc = n == 0 ? ERR_CORRUPT : -errno;
+            rc = n == 0 ? ERR_CORRUPT : err_errno();
         else
             len += (size_t)n;
     }

@@ -71,6 +71,7 @@ struct fields {
 };
 
 #define FIELDS_DEFINE_AS(type_name, LIST, the_rule)                                              \
+    enum { LIST(FIELDS_TAG_ONCE, type_name) type_name##_tags_end };                              \
     static const struct field type_name##_fields[] = { LIST(FIELDS_ROW, type_name) };            \
     static_assert(ARRAY_LEN(type_name##_fields) <= FIELDS_COUNT_MAX, "too many fields");         \
     static_assert(offsetof(struct type_name##_map_item, value) == sizeof(char *),                \
@@ -89,6 +90,9 @@ struct fields {
       .name = #member,                                                              \
       .json = (json_name),                                                          \
       FIELDS_ROW_##the_kind(argument) },
+
+/* Two rows with one tag do not compile. */
+#define FIELDS_TAG_ONCE(S, tag, kind, argument, member, json_name, presence) S##_has_tag_##tag,
 
 #define FIELDS_ADD_REQUIRED(S, tag, kind, argument, member, json_name, presence) \
     +(FIELD_##presence == FIELD_REQUIRED)

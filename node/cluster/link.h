@@ -27,7 +27,8 @@
  * valid certificate can do nothing but ask to join or to renew (node/cluster/enroll.h).
  *
  * Callbacks run on the loop's thread, never inside a call of this header, and may call
- * anything here except links_free(). Not thread-safe. Formats: docs/formats/links.md. */
+ * anything here except links_free(). The program ignores SIGPIPE, because libuv does not.
+ * Not thread-safe. Formats: docs/formats/links.md. */
 #ifndef NODE_CLUSTER_LINK_H
 #define NODE_CLUSTER_LINK_H
 

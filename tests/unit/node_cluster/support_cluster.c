@@ -1,6 +1,7 @@
 #include "support_cluster.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,6 +36,7 @@ void cluster_init(struct test_cluster *c, unsigned seed)
 
     memset(c, 0, sizeof(*c));
     assert_true(sodium_init() >= 0);
+    assert_true(signal(SIGPIPE, SIG_IGN) != SIG_ERR); /* as the program does */
     assert_int_equal(uv_loop_init(&c->loop), 0);
     c->seed = seed * 1000;
     fill(key, sizeof(key), c->seed++);

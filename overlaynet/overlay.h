@@ -132,9 +132,10 @@ struct overlay_network {
     bool ingress;                      /* carries published ports between nodes */
 };
 
-/* States a network. It costs kernel objects only while this node has an endpoint in it. A
- * repetition with other values changes mtu, name and internal; the rest of a network is fixed.
- *   ERR_INVALID, ERR_CONFLICT (VNI of another network; a fixed value changed), ERR_FULL, -ENOMEM */
+/* States a network. It costs kernel objects from its first sandbox on this node until it is
+ * removed. A repetition with other values changes mtu, name and internal; the rest of a network is
+ * fixed. ERR_INVALID, ERR_CONFLICT (VNI of another network; a fixed value changed), ERR_FULL,
+ * -ENOMEM */
 NODISCARD int overlay_network_set(struct overlay *o, const struct overlay_network *network);
 /* Forgets it with its endpoints; unknown is no error.  ERR_IN_USE: a sandbox is attached */
 NODISCARD int overlay_network_remove(struct overlay *o, const struct id *network_id);
@@ -168,7 +169,7 @@ struct overlay_endpoint {
  * network: only its own endpoints may be sources there.
  *   ERR_NOT_FOUND (network), ERR_STALE (lower generation; nothing changed), ERR_CONFLICT (MAC or
  *   address of another endpoint with a higher generation; the lower one is replaced),
- *   ERR_INVALID, ERR_FULL, -ENOMEM */
+ *   ERR_INVALID, ERR_FULL, -ENOMEM (then it is forgotten: state it again) */
 NODISCARD int overlay_endpoint_set(struct overlay *o, const struct overlay_endpoint *endpoint);
 void overlay_endpoint_remove(struct overlay *o, const struct id *network_id,
                              const struct id *endpoint_id); /* unknown is no error */

@@ -83,17 +83,28 @@ static uint64_t usable(const struct wal *w, uint64_t left)
     return left > waste ? left - waste : 0;
 }
 
+static uint64_t free_bytes(const struct wal *w)
+{
+    return usable(w, active_left(w)) + w->spare_count * usable(w, w->cfg.segment_bytes);
+}
+
 size_t wal_room(const struct wal *w)
 {
-    const struct wal_stage *s = &w->stages[w->gathering];
-    uint64_t room = usable(w, active_left(w));
-    size_t stage_room = w->cfg.staged_bytes_max - MIN(s->len, w->cfg.staged_bytes_max);
+    size_t staged = w->stages[w->gathering].len;
+    uint64_t room = free_bytes(w);
 
-    if (w->error != 0)
+    if (w->error != 0 || staged >= w->cfg.staged_bytes_max)
         return 0;
-    room += w->spare_count * usable(w, w->cfg.segment_bytes);
     room -= MIN(room, reserve_bytes(w));
-    return (size_t)MIN(room, stage_room);
+    return (size_t)MIN(room, w->cfg.staged_bytes_max - staged);
+}
+
+/* The few entries that the core writes of itself may use half of the reserve. */
+static bool entries_fit(const struct wal *w, size_t bytes)
+{
+    bool is_own = bytes <= RAFT_CONF_LEN_MAX + 2 * WAL_ENTRY_OVERHEAD;
+
+    return bytes <= wal_room(w) || (is_own && bytes + reserve_bytes(w) / 2 <= free_bytes(w));
 }
 
 /* Whether a record with `payload` bytes, the configuration included, fits somewhere. */
@@ -408,7 +419,7 @@ int wal_append(struct wal *w, const struct raft_write_op *ops, size_t count)
     rc = sum_demand(w, ops, count, &demand);
     if (rc < 0)
         return rc;
-    if (demand.entry_bytes > 0 && demand.entry_bytes > wal_room(w))
+    if (demand.entry_bytes > 0 && !entries_fit(w, demand.entry_bytes))
         return ERR_FULL;
     if (!record_fits(w, WAL_STATE_BYTES + count * (demand.conf_bytes + RECORD_OVERHEAD)))
         return ERR_FULL;

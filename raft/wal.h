@@ -123,7 +123,8 @@ NODISCARD int wal_append(struct wal *w, const struct raft_write_op *ops, size_t 
 
 /* Bytes of entries, each counted with WAL_ENTRY_OVERHEAD more than its data, that wal_append() will
  * take now. Check it before a proposal or an append message is given to the core, whose writes
- * cannot be refused. Never above what staged_bytes_max leaves. */
+ * cannot be refused. Never above what staged_bytes_max leaves. The entries that the core adds of
+ * itself (a new leader's, configurations) may exceed it by half of the reserve. */
 size_t wal_room(const struct wal *w);
 
 enum wal_lane { WAL_LANE_LOG, WAL_LANE_SPARE, WAL_LANE_COUNT };

@@ -35,7 +35,7 @@ static void put32(uint8_t *p, uint32_t v)
         p[i] = (uint8_t)(v >> (8 * i));
 }
 
-static void put64(uint8_t *p, uint64_t v)
+void wal_put64(uint8_t *p, uint64_t v)
 {
     for (unsigned i = 0; i < 8; i++)
         p[i] = (uint8_t)(v >> (8 * i));
@@ -50,7 +50,7 @@ static uint32_t get32(const uint8_t *p)
     return v;
 }
 
-static uint64_t get64(const uint8_t *p)
+uint64_t wal_get64(const uint8_t *p)
 {
     uint64_t v = 0;
 
@@ -68,13 +68,14 @@ void wal_keys_derive(const struct wal_config *cfg, struct wal_keys *out)
     memcpy(out->cluster, cfg->cluster, WAL_CLUSTER_BYTES);
     out->node = cfg->node;
     memcpy(identity, cfg->cluster, WAL_CLUSTER_BYTES);
-    put64(identity + WAL_CLUSTER_BYTES, cfg->node);
+    wal_put64(identity + WAL_CLUSTER_BYTES, cfg->node);
     /* None of these can fail for lengths within their constant limits. */
     (void)crypto_generichash(root, sizeof(root), identity, sizeof(identity), cfg->key,
                              WAL_KEY_BYTES);
     (void)crypto_kdf_derive_from_key(out->record, sizeof(out->record), 1, context, root);
     (void)crypto_kdf_derive_from_key(out->check, sizeof(out->check), 2, context, root);
     (void)crypto_kdf_derive_from_key(out->manifest, sizeof(out->manifest), 3, context, root);
+    (void)crypto_kdf_derive_from_key(out->snapshot, sizeof(out->snapshot), 4, context, root);
     sodium_memzero(root, sizeof(root));
 }
 
@@ -97,9 +98,9 @@ static void write_associated_data(const struct wal_keys *k, struct wal_place at,
                                   const uint8_t *header, uint8_t *out)
 {
     memcpy(out, k->cluster, WAL_CLUSTER_BYTES);
-    put64(out + 16, k->node);
-    put64(out + 24, at.segment);
-    put64(out + 32, at.offset);
+    wal_put64(out + 16, k->node);
+    wal_put64(out + 24, at.segment);
+    wal_put64(out + 32, at.offset);
     memcpy(out + AD_PLACE_BYTES, header, AD_HEADER_BYTES);
 }
 
@@ -122,13 +123,13 @@ void wal_record_seal(const struct wal_keys *k, struct wal_place at, struct wal_h
     CHECK(h->payload_len % WAL_ALIGN_BYTES == 0);
     put32(record, RECORD_MAGIC);
     put32(record + 4, h->payload_len);
-    put64(record + 8, h->seq);
-    put64(record + 16, h->synced_seq);
-    put64(record + 24, h->first_index);
-    put64(record + 32, h->last_index);
-    put64(record + 40, h->last_term);
-    put64(record + 48, h->term);
-    put64(record + 56, h->vote);
+    wal_put64(record + 8, h->seq);
+    wal_put64(record + 16, h->synced_seq);
+    wal_put64(record + 24, h->first_index);
+    wal_put64(record + 32, h->last_index);
+    wal_put64(record + 40, h->last_term);
+    wal_put64(record + 48, h->term);
+    wal_put64(record + 56, h->vote);
     memcpy(record + 64, h->nonce, WAL_NONCE_BYTES);
     memcpy(record + 88, h->prev_tag, WAL_TAG_BYTES);
     write_associated_data(k, at, record, ad);
@@ -151,13 +152,13 @@ bool wal_header_read(const struct wal_keys *k, struct wal_place at, const uint8_
     if (sodium_memcmp(check, bytes + 120, sizeof(check)) != 0)
         return false;
     out->payload_len = get32(bytes + 4);
-    out->seq = get64(bytes + 8);
-    out->synced_seq = get64(bytes + 16);
-    out->first_index = get64(bytes + 24);
-    out->last_index = get64(bytes + 32);
-    out->last_term = get64(bytes + 40);
-    out->term = get64(bytes + 48);
-    out->vote = get64(bytes + 56);
+    out->seq = wal_get64(bytes + 8);
+    out->synced_seq = wal_get64(bytes + 16);
+    out->first_index = wal_get64(bytes + 24);
+    out->last_index = wal_get64(bytes + 32);
+    out->last_term = wal_get64(bytes + 40);
+    out->term = wal_get64(bytes + 48);
+    out->vote = wal_get64(bytes + 56);
     memcpy(out->nonce, bytes + 64, WAL_NONCE_BYTES);
     memcpy(out->prev_tag, bytes + 88, WAL_TAG_BYTES);
     memcpy(out->tag, bytes + 104, WAL_TAG_BYTES);
@@ -178,35 +179,35 @@ bool wal_payload_open(const struct wal_keys *k, struct wal_place at, const struc
 
 void wal_state_write(const struct wal_state *s, uint8_t out[WAL_STATE_BYTES])
 {
-    put64(out, s->commit);
-    put64(out + 8, s->base.index);
-    put64(out + 16, s->base.term);
-    put64(out + 24, s->rewinds);
-    put64(out + 32, s->acknowledged.index);
-    put64(out + 40, s->acknowledged.term);
-    put64(out + 48, s->conf_len);
-    put64(out + 56, s->entry_count);
+    wal_put64(out, s->commit);
+    wal_put64(out + 8, s->base.index);
+    wal_put64(out + 16, s->base.term);
+    wal_put64(out + 24, s->rewinds);
+    wal_put64(out + 32, s->acknowledged.index);
+    wal_put64(out + 40, s->acknowledged.term);
+    wal_put64(out + 48, s->conf_len);
+    wal_put64(out + 56, s->entry_count);
 }
 
 void wal_state_read(const uint8_t in[WAL_STATE_BYTES], struct wal_state *out)
 {
-    out->commit = get64(in);
-    out->base.index = get64(in + 8);
-    out->base.term = get64(in + 16);
-    out->rewinds = get64(in + 24);
-    out->acknowledged.index = get64(in + 32);
-    out->acknowledged.term = get64(in + 40);
-    out->conf_len = get64(in + 48);
-    out->entry_count = get64(in + 56);
+    out->commit = wal_get64(in);
+    out->base.index = wal_get64(in + 8);
+    out->base.term = wal_get64(in + 16);
+    out->rewinds = wal_get64(in + 24);
+    out->acknowledged.index = wal_get64(in + 32);
+    out->acknowledged.term = wal_get64(in + 40);
+    out->conf_len = wal_get64(in + 48);
+    out->entry_count = wal_get64(in + 56);
 }
 
 void wal_entry_write_head(const struct raft_entry *e, uint8_t out[WAL_ENTRY_OVERHEAD])
 {
-    put64(out, e->id.term);
+    wal_put64(out, e->id.term);
     put32(out + 8, (uint32_t)e->type);
     put32(out + 12, (uint32_t)e->data.len);
-    put64(out + 16, e->session);
-    put64(out + 24, e->sequence);
+    wal_put64(out + 16, e->session);
+    wal_put64(out + 24, e->sequence);
 }
 
 bool wal_entry_read(struct slice payload, size_t *cursor, struct raft_entry *out)
@@ -222,10 +223,10 @@ bool wal_entry_read(struct slice payload, size_t *cursor, struct raft_entry *out
     if (len > left - WAL_ENTRY_OVERHEAD)
         return false;
     memset(out, 0, sizeof(*out));
-    out->id.term = get64(head);
+    out->id.term = wal_get64(head);
     out->type = (enum raft_entry_type)get32(head + 8);
-    out->session = get64(head + 16);
-    out->sequence = get64(head + 24);
+    out->session = wal_get64(head + 16);
+    out->sequence = wal_get64(head + 24);
     out->data = slice_of(head + WAL_ENTRY_OVERHEAD, len);
     *cursor += WAL_ENTRY_OVERHEAD + (size_t)len;
     return true;
@@ -237,18 +238,18 @@ void wal_manifest_write(const struct wal_keys *k, const struct wal_manifest *m,
                         uint8_t out[WAL_MANIFEST_SLOT_BYTES])
 {
     memset(out, 0, WAL_MANIFEST_SLOT_BYTES);
-    put64(out, MANIFEST_MAGIC);
+    wal_put64(out, MANIFEST_MAGIC);
     memcpy(out + 8, k->cluster, WAL_CLUSTER_BYTES);
-    put64(out + 24, k->node);
-    put64(out + 32, m->counter);
-    put64(out + 40, m->synced_seq);
-    put64(out + 48, m->hard_state.term);
-    put64(out + 56, m->hard_state.vote);
-    put64(out + 64, m->hard_state.commit);
-    put64(out + 72, m->last.index);
-    put64(out + 80, m->last.term);
-    put64(out + 88, m->base.index);
-    put64(out + 96, m->base.term);
+    wal_put64(out + 24, k->node);
+    wal_put64(out + 32, m->counter);
+    wal_put64(out + 40, m->synced_seq);
+    wal_put64(out + 48, m->hard_state.term);
+    wal_put64(out + 56, m->hard_state.vote);
+    wal_put64(out + 64, m->hard_state.commit);
+    wal_put64(out + 72, m->last.index);
+    wal_put64(out + 80, m->last.term);
+    wal_put64(out + 88, m->base.index);
+    wal_put64(out + 96, m->base.term);
     (void)crypto_generichash(out + MANIFEST_MAC_OFFSET, 32, out, MANIFEST_MAC_OFFSET, k->manifest,
                              sizeof(k->manifest)); /* lengths are within its limits */
 }
@@ -258,25 +259,25 @@ int wal_manifest_read(const struct wal_keys *k, const uint8_t in[WAL_MANIFEST_SL
 {
     uint8_t mac[32];
 
-    if (get64(in) != MANIFEST_MAGIC)
+    if (wal_get64(in) != MANIFEST_MAGIC)
         return ERR_NOT_FOUND;
     (void)crypto_generichash(mac, sizeof(mac), in, MANIFEST_MAC_OFFSET, k->manifest,
                              sizeof(k->manifest)); /* lengths are within its limits */
     if (sodium_memcmp(mac, in + MANIFEST_MAC_OFFSET, sizeof(mac)) != 0) {
         bool is_ours =
-            memcmp(in + 8, k->cluster, WAL_CLUSTER_BYTES) == 0 && get64(in + 24) == k->node;
+            memcmp(in + 8, k->cluster, WAL_CLUSTER_BYTES) == 0 && wal_get64(in + 24) == k->node;
 
         return is_ours ? ERR_NOT_FOUND : ERR_WRONG_CLUSTER;
     }
-    out->counter = get64(in + 32);
-    out->synced_seq = get64(in + 40);
-    out->hard_state.term = get64(in + 48);
-    out->hard_state.vote = get64(in + 56);
-    out->hard_state.commit = get64(in + 64);
-    out->last.index = get64(in + 72);
-    out->last.term = get64(in + 80);
-    out->base.index = get64(in + 88);
-    out->base.term = get64(in + 96);
+    out->counter = wal_get64(in + 32);
+    out->synced_seq = wal_get64(in + 40);
+    out->hard_state.term = wal_get64(in + 48);
+    out->hard_state.vote = wal_get64(in + 56);
+    out->hard_state.commit = wal_get64(in + 64);
+    out->last.index = wal_get64(in + 72);
+    out->last.term = wal_get64(in + 80);
+    out->base.index = wal_get64(in + 88);
+    out->base.term = wal_get64(in + 96);
     return 0;
 }
 

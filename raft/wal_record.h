@@ -28,6 +28,7 @@ struct wal_keys { /* all derived from the node's data key; secret */
     uint8_t record[32];
     uint8_t check[16];
     uint8_t manifest[32];
+    uint8_t snapshot[32];               /* raft/wal_snapshot.c */
     uint8_t cluster[WAL_CLUSTER_BYTES]; /* not secret: associated data */
     uint64_t node;
 };
@@ -112,6 +113,8 @@ NODISCARD int wal_manifest_read(const struct wal_keys *k, const uint8_t in[WAL_M
 void wal_segment_name(uint64_t segment, char out[DISK_NAME_CAP]);
 NODISCARD bool wal_segment_of_name(const char *name, uint64_t *out);
 
+void wal_put64(uint8_t *p, uint64_t v);
+uint64_t wal_get64(const uint8_t *p);
 bool wal_is_zero(const uint8_t *bytes, size_t len);
 
 #endif /* RAFT_WAL_RECORD_H */

@@ -159,7 +159,7 @@ static int replay_records(struct wal_replay *r)
 /* This node may have acknowledged anything of the terms it knows. */
 static void lose_all_up_to_term(struct wal_replay *r)
 {
-    struct raft_entry_id any = { .term = r->result->hard_state.term, .index = UINT64_MAX };
+    struct raft_entry_id any = { .term = MAX(r->result->hard_state.term, 1), .index = UINT64_MAX };
 
     r->result->acknowledged = id_max(r->result->acknowledged, any);
 }
@@ -170,7 +170,8 @@ static void end_log(struct wal_replay *r)
     raft_index base = out->base.last.index;
     size_t skip = 0, count = 0;
 
-    if (base > 0 && (!r->has_conf || raft_entry_id_cmp(r->conf_base, out->base.last) != 0)) {
+    if (r->live_count > 0 &&
+        (!r->has_conf || raft_entry_id_cmp(r->conf_base, out->base.last) != 0)) {
         /* Entries mean nothing without the configuration that they start from. */
         out->base = (struct raft_base){ 0 };
         r->entry_count = 0;

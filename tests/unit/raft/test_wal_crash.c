@@ -126,6 +126,7 @@ static void do_reset(struct rig *r, struct model *m, struct prng *p)
     s->conf[0] = 'r';
     assert_int_equal(rig_reset(r, s->base.index, r->term, s->conf), 0);
     s = step(m, r->write + 1);
+    s->hard.term = MAX(s->hard.term, r->term);
     assert_int_equal(rig_hard_state(r, s->hard.term, s->hard.vote, s->hard.commit), 0);
 }
 

@@ -288,7 +288,7 @@ static struct progress *best_successor(struct raft *r)
     for (size_t i = 0; i < r->peer_count; i++) {
         struct progress *p = &r->peers[i];
 
-        if (p->id == r->cfg.id || (c->members[i].flags & RAFT_VOTER) == 0 ||
+        if (p->id == r->cfg.id || p->unfit || (c->members[i].flags & RAFT_VOTER) == 0 ||
             r->now - p->heard_at >= r->cfg.election_timeout_ns)
             continue;
         if (best == NULL || p->match > best->match)

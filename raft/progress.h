@@ -29,6 +29,7 @@ struct progress {
     uint64_t read_round;    /* newest round answered */
     raft_index commit_sent; /* newest commit index told */
 
+    bool unfit;   /* says that it cannot lead now */
     bool paused;  /* PROBE: an append is out */
     bool stalled; /* REPLICATE: no ack since the last heartbeat although something is in flight */
     struct inflight window[RAFT_INFLIGHT_MAX]; /* ring, ascending by last */

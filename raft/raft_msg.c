@@ -49,7 +49,8 @@ static const struct row append_res[] = {
 };
 static const struct row heartbeat[] = { ROW(U64, heartbeat.commit), ROW(U64, heartbeat.read_round),
                                         ROW(BOOL, heartbeat.quiet) };
-static const struct row heartbeat_res[] = { ROW(U64, heartbeat_res.read_round) };
+static const struct row heartbeat_res[] = { ROW(U64, heartbeat_res.read_round),
+                                            ROW(BOOL, heartbeat_res.unfit) };
 static const struct row read_req[] = { ROW(U64, read.id) };
 static const struct row read_res[] = { ROW(U64, read_res.id), ROW(BOOL, read_res.rejected),
                                        ROW(U64, read_res.index) };

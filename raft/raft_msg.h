@@ -66,6 +66,7 @@ struct raft_heartbeat {
 
 struct raft_heartbeat_res {
     uint64_t read_round;
+    bool unfit; /* cannot lead now: it stops, installs a snapshot, or its log is being repaired */
 };
 
 struct raft_read_req {

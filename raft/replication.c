@@ -259,9 +259,12 @@ void handle_heartbeat(struct raft *r, const struct raft_message *m)
     if (!is_installing(r) && m->heartbeat.commit <= log_last(&r->log).index) {
         commit_to(r, MAX(r->commit_index, m->heartbeat.commit));
     }
-    if (!m->heartbeat.quiet)
-        out_message(r, m->from, RAFT_HEARTBEAT_RES)->heartbeat_res.read_round =
-            m->heartbeat.read_round;
+    if (!m->heartbeat.quiet) {
+        struct raft_message *answer = out_message(r, m->from, RAFT_HEARTBEAT_RES);
+
+        answer->heartbeat_res.read_round = m->heartbeat.read_round;
+        answer->heartbeat_res.unfit = !may_campaign(r);
+    }
 }
 
 /* --- leader: acknowledgements */
@@ -328,7 +331,9 @@ void handle_heartbeat_res(struct raft *r, const struct raft_message *m)
     if (p == NULL)
         return;
     p->heard_at = r->now;
+    p->unfit = m->heartbeat_res.unfit;
     note_round(p, m->heartbeat_res.read_round);
+    note_catch_up(r, p); /* in an idle cluster nothing else ends a round */
     progress_heard(p, &r->cfg);
     if (p->flow == RAFT_PROBE || (p->flow == RAFT_REPLICATE && p->stalled))
         send_append(r, p); /* with what is next, or empty: whatever was lost shows in the answer */

@@ -210,7 +210,8 @@ int session_decode(struct session_table *t, struct slice bytes)
     }
     if (bytes.len > 0)
         goto out;
-    memcpy(t, fresh, sizeof(*t));
+    t->count = fresh->count;
+    memcpy(t->sessions, fresh->sessions, t->count * sizeof(t->sessions[0]));
     rc = 0;
 out:
     session_free(fresh);

@@ -117,7 +117,7 @@ static void on_restart(void *ctx, uint64_t arg)
     struct host *h = unpack(w, arg, true);
 
     if (!w->over && h->created)
-        host_start(h, NULL);
+        host_start(h);
 }
 
 static void crash_one(struct world *w, struct prng *p, struct host *h)
@@ -257,7 +257,7 @@ static void rot_disk(struct world *w, struct prng *p)
     sim_trace_line(&w->trace, w->clock.now, "%u: %s rots", h->index, v.name);
     h->damaged = true;
     w->damaged = h->index + 1;
-    host_start(h, NULL); /* even if it hit nothing yet: what rots in a spare segment shows later */
+    host_start(h); /* even if it hit nothing yet: what rots in a spare segment shows later */
 }
 
 /* --- members */
@@ -323,7 +323,7 @@ static void change_members(struct world *w, struct prng *p, struct host *leader)
         ops[i] = (struct raft_conf_op){ .type = RAFT_SET_CONTEXT, .id = m->id };
         ops[i].context = slice_of("x", 1);
         if (spare != NULL && c->member_count + 2 < NODES_MAX) {
-            host_create(spare, fresh_id(w, p), NULL);
+            host_create(spare, fresh_id(w, p));
             ops[i].id = spare->id;
             ops[i].type = prng_chance(p, 0.7) ? RAFT_ADD_VOTER : RAFT_ADD_LEARNER;
         } else if ((m->flags & RAFT_VOTER) == 0) {
@@ -516,6 +516,6 @@ void adversary_end(struct world *w)
     leave_some_dead(w);
     for (unsigned i = 0; i < w->host_count; i++)
         if (w->hosts[i].created)
-            host_start(&w->hosts[i], NULL);
+            host_start(&w->hosts[i]);
     sim_trace_line(&w->trace, w->clock.now, "all faults end");
 }

@@ -115,7 +115,7 @@ static void on_supervised(void *ctx, uint64_t arg)
     struct host *h = ctx;
 
     if (!h->world->over && h->created && h->process.generation == (uint32_t)arg)
-        host_start(h, NULL);
+        host_start(h);
 }
 
 /* Its disk failed, so it stopped; somebody starts it again. Nobody knows what is on the disk. */
@@ -148,13 +148,12 @@ void host_deinit(struct host *h)
     sim_process_deinit(&h->process);
 }
 
-void host_create(struct host *h, raft_node_id id, const struct raft_conf *bootstrap)
+void host_create(struct host *h, raft_node_id id)
 {
     if (h->created)
         sim_disk_deinit(&h->disk);
     h->id = id;
     h->created = true;
-    h->joins = bootstrap == NULL;
     h->retired = false;
     h->damaged = false;
     drop_snapshot(&h->staged);
@@ -164,7 +163,7 @@ void host_create(struct host *h, raft_node_id id, const struct raft_conf *bootst
     buf_clear(&h->checkpoint.machine);
     sim_disk_init(&h->disk, &h->process, prng_fork(&h->prng, "disk"), 256 * MIB, on_disk_done, h);
     h->disk.latency_mean = MAX(h->world->options.disk_us * NS_PER_US, 21 * NS_PER_US);
-    host_start(h, bootstrap);
+    host_start(h);
 }
 
 static void open_wal(struct host *h)
@@ -192,14 +191,24 @@ static void open_wal(struct host *h)
     h->has_recovery = true;
 }
 
-/* A log has room once it has a segment: a host waits for that before it starts its core. */
-static void make_room(struct host *h)
+/* What was recovered is settled on disk, and a log has room once it has a segment: a host waits for
+ * both before it starts its core. False: the disk failed. */
+static bool settle_log(struct host *h)
 {
     struct disk_job job;
 
-    while (wal_room(h->wal) < OWN_ENTRIES_ROOM && wal_error(h->wal) == 0 &&
-           wal_take_job(h->wal, WAL_LANE_SPARE, &job))
-        wal_job_done(h->wal, WAL_LANE_SPARE, disk_mem_run_job(h->disk.mem, &job));
+    while (!wal_is_settled(h->wal) || wal_room(h->wal) < OWN_ENTRIES_ROOM) {
+        enum wal_lane lane = wal_is_settled(h->wal) ? WAL_LANE_SPARE : WAL_LANE_LOG;
+
+        if (!wal_take_job(h->wal, lane, &job))
+            break; /* a full disk */
+        wal_job_done(h->wal, lane, disk_mem_run_job(h->disk.mem, &job));
+        if (wal_error(h->wal) < 0) {
+            fail_stop(h);
+            return false;
+        }
+    }
+    return true;
 }
 
 static void load_machine(struct host *h)
@@ -227,7 +236,14 @@ static struct raft_config make_config(const struct host *h)
     };
 }
 
-void host_start(struct host *h, const struct raft_conf *bootstrap)
+/* Nothing of the first configuration was durable yet: the node is as new as it ever was. */
+static bool is_first_start(const struct host *h)
+{
+    return raft_conf_find(h->world->first_conf, h->id) != NULL && h->checkpoint.applied == 0 &&
+           h->recovery.base.conf.len == 0 && h->recovery.entry_count == 0;
+}
+
+void host_start(struct host *h)
 {
     struct raft_event event = { .type = RAFT_START };
     struct raft_config cfg;
@@ -240,9 +256,8 @@ void host_start(struct host *h, const struct raft_conf *bootstrap)
     h->timer_at = MONO_NEVER;
     sim_process_start(&h->process);
     open_wal(h);
-    if (!h->process.up)
+    if (!h->process.up || !settle_log(h))
         return;
-    make_room(h);
     load_machine(h);
     cfg = make_config(h);
     CHECK(raft_new(&cfg, &h->raft) == 0);
@@ -256,8 +271,8 @@ void host_start(struct host *h, const struct raft_conf *bootstrap)
     event.start.staged = h->staged.meta;
     event.start.staged_bytes = h->staged.staged;
     memcpy(event.start.staged_hash, h->staged.running, RAFT_HASH_LEN);
-    /* A node that was made a member at once, and lost power before anything was durable, is new. */
-    event.start.bootstrap = bootstrap != NULL && h->recovery.is_new ? bootstrap : NULL;
+    if (is_first_start(h))
+        event.start.bootstrap = h->world->first_conf;
     sim_trace_line(&h->world->trace, h->world->clock.now,
                    "%u starts, log %" PRIu64 "..%" PRIu64 ", applied %" PRIu64 "%s%s", h->index,
                    h->recovery.base.last.index,
@@ -555,7 +570,7 @@ static void run_install(struct host *h, const struct errand *e)
     check_installed(h);
     if (prng_chance(&h->prng, 0.05)) { /* between the state machine and the log */
         host_crash(h, DISK_MEM_TEAR);
-        host_start(h, NULL);
+        host_start(h);
         return;
     }
     memcpy(event.snapshot_installed.hash, e->work.snapshot.hash, RAFT_HASH_LEN);

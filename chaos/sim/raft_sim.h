@@ -43,7 +43,6 @@ struct host {
     unsigned index;
     raft_node_id id;
     bool created; /* has a disk, and an id that is in use */
-    bool joins;   /* starts without configuration */
     bool retired; /* removed or wiped: never started again */
     bool damaged; /* its disk lost something that it may have acknowledged */
     struct sim_process process;
@@ -135,6 +134,7 @@ struct world {
     uint64_t act;
     unsigned damaged; /* host index + 1 of the one whose disk was damaged; 0 = none */
     uint64_t cluster;
+    struct raft_conf *first_conf; /* owned; its members start with it, all others without */
 
     /* Truth. */
     struct canon_entry *canon;
@@ -165,8 +165,8 @@ struct world {
 /* --- raft_host.c */
 void host_init(struct host *h, struct world *w, unsigned index);
 void host_deinit(struct host *h);
-void host_create(struct host *h, raft_node_id id, const struct raft_conf *bootstrap);
-void host_start(struct host *h, const struct raft_conf *bootstrap);
+void host_create(struct host *h, raft_node_id id);
+void host_start(struct host *h);
 void host_crash(struct host *h, enum disk_mem_crash_mode mode);
 void host_retire(struct host *h); /* crash, and never again; its disk is gone */
 int host_step(struct host *h, const struct raft_event *event);

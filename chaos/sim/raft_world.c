@@ -136,6 +136,7 @@ static void world_free(struct world *w)
         (void)sim_clock_step(&w->clock, n->deadline); /* packets free themselves on arrival */
     sim_clock_deinit(&w->clock);
     machine_deinit(&w->machine);
+    free(w->first_conf);
     free(w->ops);
     free(w->decode_entries);
     free(w->encode_buf);
@@ -154,13 +155,13 @@ static void start_cluster(struct world *w)
     uint64_t voters = MIN(w->options.voters, w->host_count);
 
     CHECK(c != NULL);
+    w->first_conf = c;
     c->epoch = 1;
     c->member_count = (uint32_t)voters;
     for (unsigned i = 0; i < voters; i++)
         c->members[i] = (struct raft_member){ .id = i + 1, .flags = RAFT_VOTER };
     for (unsigned i = 0; i < voters; i++)
-        host_create(&w->hosts[i], i + 1, c);
-    free(c);
+        host_create(&w->hosts[i], i + 1);
     for (uint64_t i = 0; i < MIN(w->options.clients, (uint64_t)CLIENTS_MAX); i++) {
         client_init(&w->clients[i], w, (unsigned)i);
         client_begin(&w->clients[i]);

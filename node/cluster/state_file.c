@@ -30,9 +30,7 @@ static int open_dir(const char *dir)
 {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    if (fd < 0)
-        return -errno;
-    return fd;
+    return fd < 0 ? -errno : fd;
 }
 
 /* Closes, and reports what a failed close means for what was written. */

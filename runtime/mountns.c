@@ -1,0 +1,141 @@
+/* A namespace can be pinned only by a thread outside it, on a mount that does not propagate into
+ * it: so one thread makes the namespace and waits, while the opener binds its /proc entry. */
+#include "runtime/mountns.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <uv.h>
+
+#include "base/check.h"
+#include "base/err.h"
+
+struct maker {
+    sem_t made, pinned;
+    pid_t tid;
+    int err;
+};
+
+static int make(void)
+{
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+        return -errno;
+    if (umount2("/sys/fs/cgroup/unified", MNT_DETACH) < 0)
+        return -errno;
+    return 0;
+}
+
+static void maker_main(void *arg)
+{
+    struct maker *m = arg;
+
+    m->tid = (pid_t)syscall(SYS_gettid);
+    m->err = make();
+    CHECK(sem_post(&m->made) == 0);
+    while (sem_wait(&m->pinned) < 0)
+        CHECK(errno == EINTR);
+}
+
+static int pin(struct mountns *ns, const struct maker *m, const char *file)
+{
+    struct path source = path_of("/proc/self/task/%d/ns/mnt", (int)m->tid);
+    int fd;
+
+    /* A mount of its own that propagates nowhere. */
+    if (mount(ns->dir.text, ns->dir.text, NULL, MS_BIND, NULL) < 0 ||
+        mount(NULL, ns->dir.text, NULL, MS_PRIVATE, NULL) < 0)
+        return -errno;
+    fd = open(file, O_RDONLY | O_CREAT | O_CLOEXEC, 0400);
+    if (fd < 0)
+        return -errno;
+    close(fd);
+    return mount(source.text, file, NULL, MS_BIND, NULL) < 0 ? -errno : 0;
+}
+
+static int make_and_pin(struct mountns *ns, const char *file, struct fault *f)
+{
+    struct maker m = { .err = 0 };
+    uv_thread_t thread;
+    int rc;
+
+    CHECK(sem_init(&m.made, 0, 0) == 0);
+    CHECK(sem_init(&m.pinned, 0, 0) == 0);
+    rc = uv_thread_create(&thread, maker_main, &m);
+    if (rc < 0)
+        return fault_system(f, rc, "mount namespace");
+    while (sem_wait(&m.made) < 0)
+        CHECK(errno == EINTR);
+    rc = m.err < 0 ? fault_system(f, m.err, "mount namespace without /sys/fs/cgroup/unified")
+                   : pin(ns, &m, file);
+    if (rc < 0 && m.err == 0)
+        fault_system(f, rc, "%s: cannot pin the mount namespace", file);
+    CHECK(sem_post(&m.pinned) == 0);
+    CHECK(uv_thread_join(&thread) == 0);
+    sem_destroy(&m.made);
+    sem_destroy(&m.pinned);
+    return rc;
+}
+
+static int open_pinned(struct mountns *ns, const char *file)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return -errno;
+    /* Only a namespace can answer this; a leftover empty file cannot. */
+    if (syscall(SYS_ioctl, fd, 0xb703UL /* NS_GET_NSTYPE */) != CLONE_NEWNS) {
+        close(fd);
+        return -ENOENT;
+    }
+    ns->fd = fd;
+    return 0;
+}
+
+int mountns_open(struct mountns *ns, const char *run_dir, struct fault *f)
+{
+    struct path file = path_of("%s/ns/mnt", run_dir);
+    int rc;
+
+    ns->fd = -1;
+    ns->dir = path_of("%s/ns", run_dir);
+    rc = dir_make(ns->dir.text, 0700);
+    if (rc < 0)
+        return fault_system(f, rc, "%s", ns->dir.text);
+    rc = open_pinned(ns, file.text);
+    if (rc == -ENOENT) {
+        rc = make_and_pin(ns, file.text, f);
+        if (rc < 0)
+            return rc;
+        rc = open_pinned(ns, file.text);
+    }
+    return rc < 0 ? fault_system(f, rc, "%s", file.text) : 0;
+}
+
+int mountns_enter(const struct mountns *ns)
+{
+    if (ns->fd < 0)
+        return 0;
+    /* The kernel moves only who shares root and working directory with nobody. */
+    return unshare(CLONE_FS) < 0 || setns(ns->fd, CLONE_NEWNS) < 0 ? -errno : 0;
+}
+
+void mountns_close(struct mountns *ns, enum mountns_pin what)
+{
+    struct path file = path_of("%s/mnt", ns->dir.text);
+
+    if (ns->fd < 0)
+        return;
+    close(ns->fd);
+    ns->fd = -1;
+    if (what != MOUNTNS_UNPIN)
+        return;
+    (void)umount2(file.text, MNT_DETACH); /* best effort: the next open copes with leftovers */
+    (void)unlink(file.text);
+    (void)umount2(ns->dir.text, MNT_DETACH);
+    (void)rmdir(ns->dir.text);
+}

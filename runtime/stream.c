@@ -1,0 +1,887 @@
+/* exec and attach. An exec is prepared and spawned on a thread, then lives on the loop:
+ *
+ *     STARTING --spawned--> OPEN --process ended and output read--> CLOSING --> on_end, freed
+ *
+ * Its process is the OCI runtime's `exec`, which stays and hands on the exit status. With a tty
+ * the runtime sends the master side of the terminal through a console socket. An attach is a
+ * connection to conmon's socket, whose packets begin with a byte that says which stream. */
+#include "runtime/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/err.h"
+#include "runtime/process.h"
+
+#define DRAIN_MS         500  /* for output of what the command left running */
+#define ATTACH_PACKET    8192 /* conmon's read size for input */
+#define PROCESS_JSON_MAX (4 * MIB)
+
+enum stream_kind { KIND_EXEC, KIND_ATTACH };
+enum stream_state { STREAM_STARTING, STREAM_OPEN, STREAM_CLOSING };
+
+struct runtime_stream {
+    struct list link; /* of rt->streams */
+    struct work work; /* opening, later tidying up */
+    struct work kill_work;
+    struct later later;
+    struct runtime *rt;
+    enum stream_kind kind;
+    enum stream_state state;
+    struct stream_callbacks callbacks;
+
+    /* for the thread */
+    struct container *container; /* NULL once it may be gone */
+    char id[CONTAINER_ID_LEN_MAX + 1];
+    struct str_list argv, env;
+    char *dir, *user;
+    bool tty, open_stdin, has_env;
+    uint16_t rows, columns;
+    int fds[3]; /* our ends: stdin, stdout (or tty, or socket), stderr; -1 = none */
+    pid_t pid;  /* of the OCI runtime's exec; 0 = not spawned */
+    int pidfd;
+    struct path process_path, pid_path;
+
+    /* loop */
+    uv_pipe_t pipes[3];
+    bool pipe_open[3];
+    uv_poll_t process;
+    bool process_open;
+    uv_timer_t timer; /* first the time limit, then for draining */
+    bool timer_open;
+    unsigned open_handles;
+    uint64_t timeout_ms;
+    unsigned reading; /* outputs not at their end */
+    bool held, input_shut, close_wanted, exited, timed_out, killing;
+    int exit_code, err;
+    struct fault fault;
+    uint8_t buffer[STREAM_READ_BYTES];
+};
+
+/* --- The end */
+
+static void free_stream(struct runtime_stream *s)
+{
+    str_list_clear(&s->argv);
+    str_list_clear(&s->env);
+    free(s->dir);
+    free(s->user);
+    free(s);
+}
+
+static void report_end(struct runtime_stream *s)
+{
+    list_remove(&s->link);
+    if (s->kind == KIND_EXEC)
+        s->rt->exec_count--;
+    s->callbacks.on_end(s->callbacks.owner, s->err, s->err == 0 ? "" : s->fault.text, s->exit_code);
+    free_stream(s);
+}
+
+/* Takes away one reason to stay: handles and work each are one. */
+static void drop(struct runtime_stream *s)
+{
+    CHECK(s->open_handles > 0);
+    if (--s->open_handles == 0)
+        report_end(s);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct runtime_stream *s = handle->data;
+    struct runtime *rt = s->rt;
+
+    drop(s);
+    runtime_handle_closed(rt);
+}
+
+static void close_handle(struct runtime_stream *s, uv_handle_t *handle, bool *open)
+{
+    if (!*open)
+        return;
+    *open = false;
+    handle->data = s;
+    uv_close(handle, on_handle_closed);
+}
+
+static void run_end(struct later *l)
+{
+    report_end(CONTAINER_OF(l, struct runtime_stream, later));
+}
+
+static void run_tidy(struct work *w)
+{
+    struct runtime_stream *s = CONTAINER_OF(w, struct runtime_stream, work);
+
+    (void)unlink(s->process_path.text); /* both go with the bundle too */
+    (void)unlink(s->pid_path.text);
+}
+
+static void on_tidied(struct work *w)
+{
+    drop(CONTAINER_OF(w, struct runtime_stream, work));
+}
+
+static void finish(struct runtime_stream *s)
+{
+    if (s->state == STREAM_CLOSING)
+        return;
+    s->state = STREAM_CLOSING;
+    if (s->process_open)
+        (void)uv_poll_stop(&s->process); /* cannot fail */
+    for (int i = 0; i < 3; i++)
+        close_handle(s, (uv_handle_t *)&s->pipes[i], &s->pipe_open[i]);
+    close_handle(s, (uv_handle_t *)&s->process, &s->process_open);
+    close_handle(s, (uv_handle_t *)&s->timer, &s->timer_open);
+    if (s->pidfd >= 0)
+        close(s->pidfd);
+    s->pidfd = -1;
+    for (int i = 0; i < 3; i++) {
+        if (s->fds[i] >= 0)
+            close(s->fds[i]);
+        s->fds[i] = -1;
+    }
+    if (s->pid > 0) {
+        s->open_handles++;
+        s->work.run = run_tidy;
+        s->work.done = on_tidied;
+        work_submit(s->rt->pool, WORK_QUICK, &s->work);
+    }
+    if (s->open_handles == 0) {
+        s->later.run = run_end;
+        runtime_later(s->rt, &s->later);
+    }
+}
+
+static void add_handle(struct runtime_stream *s)
+{
+    s->open_handles++;
+    s->rt->open_handles++;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct runtime_stream *s = timer->data;
+
+    if (!s->exited && s->timeout_ms > 0) {
+        s->timed_out = true;
+        s->err = fault_set(&s->fault, ERR_TIMEOUT, "exec in container %s: not done after %llu ms",
+                           s->id, (unsigned long long)s->timeout_ms);
+        runtime_stream_close(s);
+        return;
+    }
+    finish(s); /* something the command started still holds its output open */
+}
+
+static int start_timer(struct runtime_stream *s, uint64_t ms)
+{
+    if (!s->timer_open) {
+        int rc = uv_timer_init(s->rt->loop, &s->timer);
+
+        if (rc < 0)
+            return rc;
+        s->timer.data = s;
+        s->timer_open = true;
+        add_handle(s);
+    }
+    return uv_timer_start(&s->timer, on_timer, ms, 0);
+}
+
+static void finish_if_done(struct runtime_stream *s)
+{
+    if (s->killing) /* its thread uses the descriptors; it comes back here */
+        return;
+    if (s->kind == KIND_ATTACH ? s->reading == 0 : s->exited && s->reading == 0)
+        finish(s);
+    else if (s->exited && start_timer(s, DRAIN_MS) < 0)
+        finish(s);
+}
+
+static void on_process(uv_poll_t *poll, int status, int events)
+{
+    struct runtime_stream *s = poll->data;
+    int how;
+
+    (void)status;
+    (void)events;
+    if (waitpid(s->pid, &how, WNOHANG) != s->pid)
+        return;
+    (void)uv_poll_stop(&s->process); /* cannot fail */
+    s->exited = true;
+    s->exit_code = WIFEXITED(how) ? WEXITSTATUS(how) : 128 + WTERMSIG(how);
+    finish_if_done(s);
+}
+
+/* --- Output */
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
+{
+    struct runtime_stream *s = handle->data;
+
+    (void)suggested;
+    *out = uv_buf_init((char *)s->buffer, sizeof(s->buffer));
+}
+
+static void deliver(struct runtime_stream *s, int index, struct slice bytes)
+{
+    enum stream_source source = index == 2 ? STREAM_STDERR : STREAM_STDOUT;
+
+    if (s->kind == KIND_ATTACH) {
+        source = bytes.ptr[0] == 3 ? STREAM_STDERR : STREAM_STDOUT;
+        bytes = slice_of(bytes.ptr + 1, bytes.len - 1);
+    }
+    if (bytes.len > 0 && s->callbacks.on_output != NULL)
+        s->callbacks.on_output(s->callbacks.owner, source, bytes);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    struct runtime_stream *s = stream->data;
+    int index = (int)((uv_pipe_t *)stream - s->pipes);
+
+    (void)buf;
+    if (n > 0) {
+        deliver(s, index, slice_of(s->buffer, (size_t)n));
+        return;
+    }
+    if (n == 0)
+        return;
+    (void)uv_read_stop(stream); /* end of file; a terminal says EIO */
+    s->reading--;
+    finish_if_done(s);
+}
+
+static int open_pipe(struct runtime_stream *s, int index, bool read)
+{
+    int rc = uv_pipe_init(s->rt->loop, &s->pipes[index], 0);
+
+    if (rc < 0)
+        return rc;
+    s->pipes[index].data = s;
+    s->pipe_open[index] = true;
+    add_handle(s);
+    rc = uv_pipe_open(&s->pipes[index], s->fds[index]);
+    if (rc < 0)
+        return rc;
+    s->fds[index] = -1; /* the pipe's now */
+    if (!read)
+        return 0;
+    rc = uv_read_start((uv_stream_t *)&s->pipes[index], on_alloc, on_read);
+    s->reading += rc == 0;
+    return rc;
+}
+
+static int open_process(struct runtime_stream *s)
+{
+    int rc = uv_poll_init(s->rt->loop, &s->process, s->pidfd);
+
+    if (rc < 0)
+        return rc;
+    s->process.data = s;
+    s->process_open = true;
+    add_handle(s);
+    return uv_poll_start(&s->process, UV_READABLE, on_process);
+}
+
+/* --- On the thread */
+
+static int exec_argv(struct runtime_stream *s, const char *const **out)
+{
+    const char **argv = calloc(s->argv.count + s->env.count + 2, sizeof(*argv));
+
+    if (argv == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < s->argv.count; i++)
+        argv[i] = s->argv.items[i] == NULL ? "" : s->argv.items[i];
+    for (size_t i = 0; i < s->env.count; i++)
+        argv[s->argv.count + 1 + i] = s->env.items[i];
+    *out = argv;
+    return 0;
+}
+
+static int write_process(struct runtime_stream *s, const char *path)
+{
+    const struct container *c = s->container;
+    const char *user_text = s->user != NULL ? s->user : spec_user_text(&c->record.spec, &c->image);
+    struct user *user = calloc(1, sizeof(*user));
+    const char *const *argv = NULL;
+    struct spec_exec exec;
+    struct spec_input in;
+    struct buf text;
+    int rc = user == NULL ? -ENOMEM : exec_argv(s, &argv);
+
+    buf_init(&text, PROCESS_JSON_MAX);
+    if (rc < 0)
+        fault_system(&s->fault, rc, "exec");
+    if (rc == 0)
+        rc = launch_user(c, user_text, &c->record.spec.groups, user, &s->fault);
+    if (rc == 0) {
+        launch_spec_input(c, &in);
+        exec = (struct spec_exec){ .argv = argv,
+                                   .env = argv + s->argv.count + 1,
+                                   .dir = s->dir,
+                                   .user = user,
+                                   .tty = s->tty,
+                                   .rows = s->rows,
+                                   .columns = s->columns };
+        rc = spec_exec_json(&in, &exec, &text, &s->fault);
+    }
+    if (rc == 0) {
+        rc = file_write(path, buf_slice(&text), 0600);
+        if (rc < 0)
+            fault_system(&s->fault, rc, "%s", path);
+    }
+    buf_deinit(&text);
+    free((void *)(uintptr_t)argv);
+    free(user);
+    return rc;
+}
+
+static int listen_console(const char *path)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -errno;
+    if (strlen(path) >= sizeof(address.sun_path)) {
+        close(fd);
+        return -ENAMETOOLONG;
+    }
+    (void)strcpy(address.sun_path, path); /* length checked */
+    (void)unlink(path);
+    if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 1) < 0) {
+        int rc = -errno;
+
+        close(fd);
+        return rc;
+    }
+    return fd;
+}
+
+static int receive_fd(int connection)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    char text[64];
+    struct iovec iov = { .iov_base = text, .iov_len = sizeof(text) };
+    struct msghdr message = { .msg_iov = &iov,
+                              .msg_iovlen = 1,
+                              .msg_control = control.bytes,
+                              .msg_controllen = sizeof(control.bytes) };
+    struct cmsghdr *header;
+    int fd;
+
+    if (recvmsg(connection, &message, MSG_CMSG_CLOEXEC) <= 0)
+        return -EPIPE;
+    header = CMSG_FIRSTHDR(&message);
+    if (header == NULL || header->cmsg_type != SCM_RIGHTS)
+        return -EPIPE;
+    memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+    return fd;
+}
+
+/* The terminal, or an error when the runtime ended without sending one. */
+static int accept_console(int listener, int pidfd)
+{
+    struct pollfd polls[2] = { { .fd = listener, .events = POLLIN },
+                               { .fd = pidfd, .events = POLLIN } };
+    int connection, fd;
+
+    while (poll(polls, 2, COMMAND_TIMEOUT_MS) < 0) {
+        if (errno != EINTR)
+            return -errno;
+    }
+    if (polls[0].revents == 0)
+        return -EPIPE;
+    connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    if (connection < 0)
+        return -errno;
+    fd = receive_fd(connection);
+    close(connection);
+    return fd;
+}
+
+static void set_size(int fd, uint16_t rows, uint16_t columns)
+{
+    struct winsize size = { .ws_row = rows, .ws_col = columns };
+
+    if (rows > 0 && columns > 0)
+        (void)ioctl(fd, TIOCSWINSZ, &size); /* a courtesy */
+}
+
+static void kill_child(struct runtime_stream *s)
+{
+    int status;
+
+    (void)kill(s->pid, SIGKILL); /* our child, not reaped: the pid is its */
+    (void)!process_wait(s->pid, COMMAND_TIMEOUT_MS, &status);
+}
+
+static int spawn(struct runtime_stream *s, const char *console)
+{
+    const char *argv[OCI_EXEC_ARGV_MAX];
+    struct process_fds fds[3];
+    int ends[3][2] = { { -1, -1 }, { -1, -1 }, { -1, -1 } };
+    size_t count = 0;
+    int rc = 0;
+
+    for (int i = 0; i < 3 && rc == 0; i++) {
+        if (console != NULL && i < 2)
+            continue;
+        if (i == 0 && !s->open_stdin)
+            continue;
+        if (pipe2(ends[i], O_CLOEXEC) < 0) {
+            rc = -errno;
+            break;
+        }
+        fds[count++] = (struct process_fds){ i, ends[i][i == 0 ? 0 : 1] };
+        s->fds[i] = ends[i][i == 0 ? 1 : 0];
+    }
+    oci_exec_argv(&s->rt->oci,
+                  &(struct oci_exec){ .id = s->id,
+                                      .process_path = s->process_path.text,
+                                      .pid_path = s->pid_path.text,
+                                      .console_socket = console },
+                  argv);
+    if (rc == 0)
+        rc = process_spawn(argv, NULL, fds, count, &s->pid);
+    for (int i = 0; i < 3; i++) {
+        int theirs = ends[i][i == 0 ? 0 : 1];
+
+        if (theirs >= 0)
+            close(theirs);
+    }
+    if (rc < 0)
+        return fault_system(&s->fault, rc, "%s exec", s->rt->oci.runtime);
+    s->pidfd = process_open_child(s->pid);
+    return s->pidfd < 0 ? fault_system(&s->fault, s->pidfd, "exec") : 0;
+}
+
+static int open_exec(struct runtime_stream *s)
+{
+    struct container *c = s->container;
+    struct path console = path_of("%s/tty.%p", s->rt->run_dir.text, (void *)s);
+    int listener = -1;
+    int rc;
+
+    s->process_path = path_of("%s/exec.%p", c->run_dir.text, (void *)s);
+    s->pid_path = path_of("%s/pid.%p", c->run_dir.text, (void *)s);
+    rc = write_process(s, s->process_path.text);
+
+    if (rc < 0)
+        return rc;
+    if (s->tty) {
+        listener = listen_console(console.text);
+        if (listener < 0)
+            rc = fault_system(&s->fault, listener, "%s", console.text);
+    }
+    if (rc == 0)
+        rc = spawn(s, s->tty ? console.text : NULL);
+    if (rc == 0 && s->tty) {
+        int fd = accept_console(listener, s->pidfd);
+
+        if (fd >= 0) {
+            s->fds[1] = fd;
+            set_size(fd, s->rows, s->columns);
+        } /* else its stderr says why, and its exit status is the answer */
+    }
+    if (listener >= 0)
+        close(listener);
+    if (s->tty)
+        (void)unlink(console.text);
+    if (rc < 0 && s->pid > 0)
+        kill_child(s);
+    return rc;
+}
+
+static int open_attach(struct runtime_stream *s)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int dir = open(s->container->run_dir.text, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int rc = 0;
+
+    if (dir < 0)
+        return fault_system(&s->fault, -errno, "attach to container %s", s->id);
+    s->fds[1] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/attach", dir);
+    if (s->fds[1] < 0 || connect(s->fds[1], (struct sockaddr *)&address, sizeof(address)) < 0)
+        rc = fault_system(&s->fault, -errno, "attach to container %s", s->id);
+    close(dir);
+    return rc;
+}
+
+static void run_open(struct work *w)
+{
+    struct runtime_stream *s = CONTAINER_OF(w, struct runtime_stream, work);
+
+    for (int i = 0; i < 3; i++)
+        s->fds[i] = -1;
+    s->pidfd = -1;
+    s->err = s->kind == KIND_EXEC ? open_exec(s) : open_attach(s);
+}
+
+/* --- On the loop again */
+
+static int go_on(struct runtime_stream *s)
+{
+    int rc = 0;
+
+    for (int i = 0; i < 3 && rc == 0; i++) {
+        if (s->fds[i] >= 0)
+            rc = open_pipe(s, i, i > 0);
+    }
+    if (rc == 0 && s->kind == KIND_EXEC)
+        rc = open_process(s);
+    if (rc == 0 && s->timeout_ms > 0)
+        rc = start_timer(s, s->timeout_ms);
+    return rc < 0 ? fault_system(&s->fault, rc, "exec in container %s", s->id) : 0;
+}
+
+static void on_opened(struct work *w)
+{
+    struct runtime_stream *s = CONTAINER_OF(w, struct runtime_stream, work);
+
+    s->container = NULL;
+    if (s->err == 0) {
+        s->state = STREAM_OPEN;
+        s->err = go_on(s);
+        if (s->err < 0 && s->kind == KIND_EXEC)
+            kill_child(s);
+    }
+    if (s->err < 0)
+        finish(s);
+    else if (s->close_wanted)
+        runtime_stream_close(s);
+    else if (s->held)
+        runtime_stream_hold(s);
+}
+
+static void run_refused(struct later *l)
+{
+    finish(CONTAINER_OF(l, struct runtime_stream, later));
+}
+
+/* A stream that ends as soon as the loop turns. */
+static void refuse(struct runtime_stream *s, int err)
+{
+    s->err = err;
+    s->later.run = run_refused;
+    runtime_later(s->rt, &s->later);
+}
+
+static struct runtime_stream *new_stream(struct runtime *rt, const char *id, enum stream_kind kind,
+                                         const struct stream_callbacks *callbacks)
+{
+    struct runtime_stream *s = calloc(1, sizeof(*s));
+
+    CHECK(s != NULL); /* the promise of on_end needs it */
+    s->rt = rt;
+    s->kind = kind;
+    s->callbacks = *callbacks;
+    s->pidfd = -1;
+    for (int i = 0; i < 3; i++)
+        s->fds[i] = -1;
+    (void)snprintf(s->id, sizeof(s->id), "%s", id);
+    list_init(&s->link);
+    list_push_back(&rt->streams, &s->link);
+    if (kind == KIND_EXEC)
+        rt->exec_count++;
+    return s;
+}
+
+static int copy_exec(struct runtime_stream *s, const struct exec_spec *spec)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && spec->argv[i] != NULL; i++)
+        rc = str_list_append(&s->argv, spec->argv[i]);
+    for (size_t i = 0; rc == 0 && spec->env != NULL && spec->env[i] != NULL; i++)
+        rc = str_list_append(&s->env, spec->env[i]);
+    if (rc == 0)
+        rc = str_set(&s->dir, spec->dir);
+    if (rc == 0)
+        rc = str_set(&s->user, spec->user);
+    s->tty = spec->tty;
+    s->open_stdin = spec->open_stdin;
+    s->rows = spec->rows;
+    s->columns = spec->columns;
+    return rc;
+}
+
+static int check_running(struct runtime_stream *s, struct container *c)
+{
+    if (atomic_load(&s->rt->closing))
+        return fault_set(&s->fault, ERR_CLOSED, "the runtime is closing");
+    if (c == NULL)
+        return fault_set(&s->fault, ERR_NOT_FOUND, "container %s: no such container", s->id);
+    if (c->info.state != CONTAINER_RUNNING || c->collecting)
+        return fault_set(&s->fault, ERR_CONFLICT, "container %s: is %s", s->id,
+                         c->info.state == CONTAINER_PAUSED ? "paused" : "not running");
+    return 0;
+}
+
+static void open_stream(struct runtime_stream *s, struct container *c, int rc)
+{
+    if (rc == 0)
+        rc = check_running(s, c);
+    if (rc < 0) {
+        refuse(s, rc);
+        return;
+    }
+    s->container = c;
+    s->work.run = run_open;
+    s->work.done = on_opened;
+    work_submit(s->rt->pool, WORK_QUICK, &s->work);
+}
+
+struct runtime_stream *stream_exec(struct container *c, const struct exec_spec *spec,
+                                   uint64_t timeout_ms, const struct stream_callbacks *callbacks)
+{
+    struct runtime_stream *s = new_stream(c->rt, c->record.spec.id, KIND_EXEC, callbacks);
+    int rc = copy_exec(s, spec);
+
+    s->timeout_ms = timeout_ms;
+    if (rc < 0)
+        fault_system(&s->fault, rc, "exec");
+    open_stream(s, c, rc);
+    return s;
+}
+
+struct runtime_stream *runtime_exec(struct runtime *rt, const char *id,
+                                    const struct exec_spec *spec,
+                                    const struct stream_callbacks *callbacks)
+{
+    struct runtime_stream *s = new_stream(rt, id, KIND_EXEC, callbacks);
+    int rc = copy_exec(s, spec);
+
+    if (rc < 0)
+        fault_system(&s->fault, rc, "exec");
+    else if (s->argv.count == 0)
+        rc = fault_set(&s->fault, ERR_INVALID, "exec in container %s: no command", id);
+    else if (rt->exec_count > EXEC_COUNT_MAX)
+        rc = fault_set(&s->fault, ERR_FULL, "exec in container %s: %d run already; wait for one",
+                       id, EXEC_COUNT_MAX);
+    open_stream(s, runtime_find_id(rt, id), rc);
+    return s;
+}
+
+struct runtime_stream *runtime_attach(struct runtime *rt, const char *id,
+                                      const struct stream_callbacks *callbacks)
+{
+    struct runtime_stream *s = new_stream(rt, id, KIND_ATTACH, callbacks);
+
+    s->open_stdin = true;
+    open_stream(s, runtime_find_id(rt, id), 0);
+    return s;
+}
+
+/* --- Input */
+
+struct input {
+    uv_write_t request;
+    size_t len;
+    char bytes[];
+};
+
+static void on_written(uv_write_t *request, int status)
+{
+    (void)status; /* the reader is gone: its end is reported elsewhere */
+    free(CONTAINER_OF(request, struct input, request));
+}
+
+static uv_stream_t *input_of(struct runtime_stream *s)
+{
+    int index = s->kind == KIND_ATTACH || s->tty ? 1 : 0;
+
+    return s->pipe_open[index] ? (uv_stream_t *)&s->pipes[index] : NULL;
+}
+
+static int write_piece(uv_stream_t *stream, struct slice bytes)
+{
+    struct input *in = malloc(sizeof(*in) + bytes.len);
+    uv_buf_t buf;
+    int rc;
+
+    if (in == NULL)
+        return -ENOMEM;
+    memcpy(in->bytes, bytes.ptr, bytes.len);
+    buf = uv_buf_init(in->bytes, (unsigned)bytes.len);
+    rc = uv_write(&in->request, stream, &buf, 1, on_written);
+    if (rc < 0)
+        free(in);
+    return rc;
+}
+
+int runtime_stream_write(struct runtime_stream *s, struct slice bytes)
+{
+    uv_stream_t *stream = input_of(s);
+    size_t piece = s->kind == KIND_ATTACH ? ATTACH_PACKET : STREAM_QUEUE_MAX;
+
+    if (s->input_shut || !s->open_stdin || s->state == STREAM_CLOSING)
+        return ERR_CLOSED;
+    if (s->state == STREAM_STARTING ||
+        bytes.len >
+            STREAM_QUEUE_MAX - MIN(uv_stream_get_write_queue_size(stream), STREAM_QUEUE_MAX))
+        return ERR_FULL;
+    if (stream == NULL)
+        return ERR_CLOSED;
+    while (bytes.len > 0) {
+        struct slice now = slice_of(bytes.ptr, MIN(bytes.len, piece));
+        int rc = write_piece(stream, now);
+
+        if (rc < 0)
+            return rc;
+        bytes.ptr += now.len;
+        bytes.len -= now.len;
+    }
+    return 0;
+}
+
+static void on_shut(uv_shutdown_t *request, int status)
+{
+    struct runtime_stream *s = request->data;
+
+    (void)status;
+    free(request);
+    /* Only a pipe of its own is closed: the others carry output too. */
+    if (s != NULL && s->state == STREAM_OPEN)
+        close_handle(s, (uv_handle_t *)&s->pipes[0], &s->pipe_open[0]);
+}
+
+void runtime_stream_shut_input(struct runtime_stream *s)
+{
+    uv_stream_t *stream = s->state == STREAM_OPEN ? input_of(s) : NULL;
+    uv_shutdown_t *request;
+
+    if (s->input_shut)
+        return;
+    s->input_shut = true;
+    if (stream == NULL)
+        return;
+    if (s->tty) { /* a terminal has no half to close: this is its end of file */
+        (void)!write_piece(stream, slice_of("\4", 1));
+        return;
+    }
+    request = calloc(1, sizeof(*request));
+    if (request == NULL)
+        return;
+    request->data = s->kind == KIND_EXEC ? s : NULL;
+    if (uv_shutdown(request, stream, on_shut) < 0)
+        free(request);
+}
+
+void runtime_stream_resize(struct runtime_stream *s, uint16_t rows, uint16_t columns)
+{
+    uv_os_fd_t fd;
+
+    s->rows = rows;
+    s->columns = columns;
+    if (s->kind == KIND_EXEC && s->tty && s->pipe_open[1] &&
+        uv_fileno((uv_handle_t *)&s->pipes[1], &fd) == 0)
+        set_size(fd, rows, columns);
+}
+
+void runtime_stream_hold(struct runtime_stream *s)
+{
+    s->held = true;
+    for (int i = 1; i < 3; i++) {
+        if (s->pipe_open[i])
+            (void)uv_read_stop((uv_stream_t *)&s->pipes[i]); /* cannot fail */
+    }
+}
+
+void runtime_stream_resume(struct runtime_stream *s)
+{
+    if (!s->held)
+        return;
+    s->held = false;
+    for (int i = 1; i < 3; i++) {
+        if (s->pipe_open[i] && uv_is_readable((uv_stream_t *)&s->pipes[i]))
+            (void)uv_read_start((uv_stream_t *)&s->pipes[i], on_alloc, on_read);
+    }
+}
+
+/* --- Letting go */
+
+static pid_t read_pid(const char *path)
+{
+    struct buf text;
+    pid_t pid = 0;
+
+    buf_init(&text, 64);
+    if (file_read(AT_FDCWD, path, &text) == 0 && buf_append_byte(&text, '\0') == 0)
+        pid = (pid_t)strtol((const char *)text.ptr, NULL, 10);
+    buf_deinit(&text);
+    return pid;
+}
+
+/* The OCI runtime's `exec` cannot hand on a SIGKILL, so the command is ended by its own pid,
+ * which is written when it is about to run. While `exec` lives that pid is not reused. */
+static void run_kill(struct work *w)
+{
+    struct runtime_stream *s = CONTAINER_OF(w, struct runtime_stream, kill_work);
+    pid_t pid = 0;
+
+    for (int i = 0; i < 100 && pid <= 0; i++) {
+        pid = read_pid(s->pid_path.text);
+        if (pid <= 0)
+            (void)nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+    }
+    if (pid > 0 && process_wait_fd(s->pidfd, 0) == -ETIMEDOUT)
+        (void)kill(pid, SIGKILL); /* it may just have ended */
+    else if (pid <= 0)
+        (void)!process_signal(s->pidfd, SIGKILL); /* never got so far */
+}
+
+static void on_killed(struct work *w)
+{
+    struct runtime_stream *s = CONTAINER_OF(w, struct runtime_stream, kill_work);
+
+    s->killing = false;
+    if (s->exited)
+        finish_if_done(s);
+}
+
+static void kill_command(struct runtime_stream *s)
+{
+    if (s->killing)
+        return;
+    s->killing = true;
+    s->kill_work.run = run_kill;
+    s->kill_work.done = on_killed;
+    work_submit(s->rt->pool, WORK_QUICK, &s->kill_work);
+}
+
+void runtime_stream_close(struct runtime_stream *s)
+{
+    s->close_wanted = true;
+    if (s->state != STREAM_OPEN)
+        return;
+    if (s->kind == KIND_EXEC && !s->exited)
+        kill_command(s);
+    else
+        finish(s);
+}
+
+void runtime_streams_close_all(struct runtime *rt)
+{
+    LIST_EACH_SAFE(it, &rt->streams)
+    {
+        runtime_stream_close(CONTAINER_OF(it, struct runtime_stream, link));
+    }
+}

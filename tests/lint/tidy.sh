@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # clang-tidy over every library source. A file that was found clean is remembered by the contents
 # of everything that decides the verdict - its own text, our headers that it includes, its compile
-# command, the configuration, the tool's version - so only what changed is analysed again. The
-# cache is shared by all checkouts of a user.
+# command, the configuration, the tool's version - together with its warnings, so only what changed
+# is analysed again. The cache is shared by all checkouts of a user.
 . "$(dirname "$0")/lib.sh"
 cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/shoal-tidy
 mkdir -p "$cache"
@@ -51,16 +51,21 @@ while read -r source key; do
 done <"$work/keys" >"$work/changed"
 
 tidy_one() { # BUILD CACHE SOURCE KEY
-    if out=$(clang-tidy -p "$1" --quiet --extra-arg=-Wno-unknown-warning-option "$3" 2>/dev/null) &&
-        ! printf '%s' "$out" | grep -q 'error:'; then
-        : >"$2/$4"
+    local out rc=0
+    out=$(clang-tidy -p "$1" --quiet --extra-arg=-Wno-unknown-warning-option "$3" 2>/dev/null) || rc=$?
+    out=$(printf '%s\n' "$out" | grep -E '(error|warning):' |
+        sed "s|^$PWD/||; /^[^:]*\.h:/s|\$| (seen in $3)|") || true
+    if [ $rc = 0 ] && [[ $out != *error:* ]]; then
+        printf '%s\n' "$out" >"$2/$4.$$" && mv "$2/$4.$$" "$2/$4"
+    else
+        printf '%s\n' "${out:-$3:1: error: clang-tidy failed with status $rc}"
     fi
-    printf '%s\n' "$out" | grep -E '(error|warning):' | sed "s|^$PWD/||; /^[^:]*\.h:/s|\$| (seen in $3)|" || true
 }
 export -f tidy_one
 xargs -r -P "$(nproc)" -L 1 bash -c 'tidy_one "$0" "$1" "$2" "$3"' "$SHOAL_BUILD" "$cache" \
-    <"$work/changed" | sort -u >"$work/out"
-grep 'warning:' "$work/out" || true
-grep 'error:' "$work/out" >"$work/bad" || true
+    <"$work/changed" >"$work/bad"
+while read -r _ key; do
+    [ ! -e "$cache/$key" ] || sed '/^$/d' "$cache/$key"
+done <"$work/keys" | sort -u
 verdict "$work/bad" "clang-tidy error"
 echo "$(wc -l <"$work/keys") files clean, $(wc -l <"$work/changed") of them analysed now"

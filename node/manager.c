@@ -508,6 +508,14 @@ void manager_admit(struct manager *m, struct admit *a, struct transaction *out,
 
 /* --- The leader's pump */
 
+static void acknowledge(struct manager *m, const struct id *node, uint64_t sequence)
+{
+    struct ack ack = { .sequence = sequence };
+    struct dispatch frame = { .kind = DISPATCH_ACK, .ack = &ack };
+
+    m->cfg.send_dispatch(m->cfg.ctx, node, &frame);
+}
+
 static void on_planned(void *owner, int err, const struct field_error *why)
 {
     struct manager *m = owner;
@@ -526,8 +534,13 @@ static void turn_control(struct manager *m, mono_ns *deadline)
 {
     struct control_output out;
 
+    struct id node;
+    uint64_t sequence;
+
     if (m->planning || control_turn(m->control, m->store, now_both(), &out) < 0)
         return;
+    while (control_next_ack(m->control, &node, &sequence))
+        acknowledge(m, &node, sequence);
     *deadline = MIN(*deadline, out.deadline_ns);
     if (out.plan.changes.count == 0) {
         fields_deinit(&transaction_type, &out.plan);
@@ -624,14 +637,6 @@ void manager_heard(struct manager *m, const struct id *node, enum control_hearin
     wake(m);
 }
 
-static void acknowledge(struct manager *m, const struct id *node)
-{
-    struct ack ack = { .sequence = control_acknowledged(m->control, node) };
-    struct dispatch frame = { .kind = DISPATCH_ACK, .ack = &ack };
-
-    m->cfg.send_dispatch(m->cfg.ctx, node, &frame);
-}
-
 static int take_report(struct manager *m, const struct id *from, const struct report *report)
 {
     int rc = control_reported(m->control, from, report, now_both());
@@ -654,7 +659,7 @@ static void take_hello(struct manager *m, const struct id *from, struct hello *h
     if (control_reported(m->control, from, &description, now_both()) < 0)
         log_warn("manager", "the description of node %s is lost; it is said again", from->text);
     manager_heard(m, from, CONTROL_ALIVE);
-    acknowledge(m, from);
+    acknowledge(m, from, control_acknowledged(m->control, from));
 }
 
 static void redirect(struct manager *m, const struct id *from)

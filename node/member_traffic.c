@@ -39,7 +39,7 @@ void traffic_turn(struct member *m)
     set_timer(m);
 }
 
-static void send_frame(struct member *m, const struct id *to, const struct dispatch *frame)
+static int send_frame(struct member *m, const struct id *to, const struct dispatch *frame)
 {
     struct buf bytes;
     struct field_error err = { "" };
@@ -52,19 +52,25 @@ static void send_frame(struct member *m, const struct id *to, const struct dispa
     if (rc < 0)
         log_debug("dispatch", "frame to %s is lost: %s %s", to->text, err_text(rc), err.text);
     buf_deinit(&bytes);
+    return rc;
 }
 
 void traffic_send(void *ctx, const struct dispatch *frame)
 {
     struct member *m = ctx;
 
-    if (!id_is_none(&m->finder.target))
-        send_frame(m, &m->finder.target, frame);
+    if (!id_is_none(&m->finder.target) && send_frame(m, &m->finder.target, frame) < 0)
+        finder_lost(&m->finder, &m->finder.target, uv_hrtime());
 }
 
+/* A frame that cannot be sent would leave the node behind without anybody noticing: its link is
+ * dropped, and it says where it is when it comes back. */
 void traffic_dispatch_to(void *ctx, const struct id *node, const struct dispatch *frame)
 {
-    send_frame(ctx, node, frame);
+    struct member *m = ctx;
+
+    if (send_frame(m, node, frame) < 0 && link_is_up(m->links, node))
+        link_drop(m->links, node, ERR_FULL);
 }
 
 void traffic_on_leader(void *ctx, const struct id *leader)

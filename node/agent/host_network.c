@@ -62,7 +62,7 @@ static int set_network(struct host *h, const struct network *n)
 
     (void)snprintf(out.name, sizeof(out.name), "%s", n->spec.name);
     for (size_t i = 0; i < n->subnets.count; i++) {
-        const struct ipam_config *c = &n->subnets.items[i];
+        const struct subnet_config *c = &n->subnets.items[i];
         struct ip_prefix prefix;
         struct ip_addr gateway;
         int rc = ip_prefix_parse(slice_of_str(c->subnet), &prefix);

@@ -76,7 +76,10 @@ NODISCARD int control_turn(struct control *c, const struct store *s, struct cont
  * computed anew. */
 void control_planned(struct control *c, int err);
 
-/* The highest report sequence of a node that is in the log; for the dispatcher's ACK. */
+/* The highest report sequence of a node that is in the log: what an ACK says. */
 uint64_t control_acknowledged(const struct control *c, const struct id *node);
+
+/* Acknowledgements that have not been taken yet, one by one; false: no more. */
+bool control_next_ack(struct control *c, struct id *node, uint64_t *sequence);
 
 #endif /* NODE_CONTROL_CONTROL_H */

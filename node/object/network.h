@@ -4,16 +4,16 @@
 
 #include "node/object/common.h"
 
-#define IPAM_CONFIG_FIELDS(X, S)                         \
+#define SUBNET_CONFIG_FIELDS(X, S)                       \
     X(S, 1, STR, LEN(64), subnet, "Subnet", OPTIONAL)    \
     X(S, 2, STR, LEN(64), ip_range, "IPRange", OPTIONAL) \
     X(S, 3, STR, LEN(64), gateway, "Gateway", OPTIONAL)  \
     X(S, 4, MAP_STR, COUNT(64), auxiliary, "AuxiliaryAddresses", OPTIONAL)
-FIELDS_STRUCT(ipam_config, IPAM_CONFIG_FIELDS);
+FIELDS_STRUCT(subnet_config, SUBNET_CONFIG_FIELDS);
 
-#define IPAM_OPTIONS_FIELDS(X, S)                                                \
-    X(S, 1, STR, LEN(OBJECT_NAME_LEN_MAX), driver, "Driver", OPTIONAL)           \
-    X(S, 2, LIST, OF(ipam_config, OBJECT_LIST_MAX), configs, "Config", OPTIONAL) \
+#define IPAM_OPTIONS_FIELDS(X, S)                                                  \
+    X(S, 1, STR, LEN(OBJECT_NAME_LEN_MAX), driver, "Driver", OPTIONAL)             \
+    X(S, 2, LIST, OF(subnet_config, OBJECT_LIST_MAX), configs, "Config", OPTIONAL) \
     X(S, 3, MAP_STR, COUNT(OBJECT_LABELS_MAX), options, "Options", OPTIONAL)
 FIELDS_STRUCT(ipam_options, IPAM_OPTIONS_FIELDS);
 
@@ -35,7 +35,7 @@ FIELDS_STRUCT(network_spec, NETWORK_SPEC_FIELDS);
     OBJECT_HEAD_FIELDS(X, S)                                                                     \
     X(S, 5, STRUCT, network_spec, spec, "Spec", ALWAYS)                                          \
     X(S, 6, U32, RANGE(0, 16777215), vni, NULL, OPTIONAL)                                        \
-    X(S, 7, LIST, OF(ipam_config, OBJECT_LIST_MAX), subnets, NULL,                               \
+    X(S, 7, LIST, OF(subnet_config, OBJECT_LIST_MAX), subnets, NULL,                             \
       OPTIONAL)                                        /* as allocated: always with a gateway */ \
     X(S, 8, BOOL, ANY, encrypted, NULL, OPTIONAL)      /* unless switched off by an option */    \
     X(S, 9, U32, RANGE(0, 65535), mtu, NULL, OPTIONAL) /* inner; 0 = from the path */            \

@@ -1,0 +1,315 @@
+/* Requests about services. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "node/control/admit_impl.h"
+#include "node/control/constraint.h"
+
+#define MEMORY_MIN (INT64_C(4) * 1024 * 1024)
+#define CPU_MIN    1000000
+
+/* --- Checks */
+
+static int check_limits(struct admit *a, int64_t cpus, int64_t memory, const char *what)
+{
+    if (cpus != 0 && cpus < CPU_MIN)
+        return refuse(a, ERR_INVALID, "invalid cpu value %g of %s: must be at least %g",
+                      (double)cpus / 1e9, what, 0.001);
+    if (memory != 0 && memory < MEMORY_MIN)
+        return refuse(a, ERR_INVALID, "invalid memory value %lld of %s: must be at least 4MiB",
+                      (long long)memory, what);
+    return 0;
+}
+
+static int check_resources(struct admit *a, const struct resource_requirements *r)
+{
+    int rc = 0;
+
+    if (r != NULL && r->limits != NULL)
+        rc = check_limits(a, r->limits->nano_cpus, r->limits->memory_bytes, "limits");
+    if (rc == 0 && r != NULL && r->reservations != NULL)
+        rc = check_limits(a, r->reservations->nano_cpus, r->reservations->memory_bytes,
+                          "reservations");
+    return rc;
+}
+
+static int check_references(struct admit *a, const struct task_container *c)
+{
+    for (size_t i = 0; i < c->secrets.count; i++) {
+        struct id id;
+
+        if (id_parse(slice_of_str(c->secrets.items[i].secret_id), &id) < 0 ||
+            store_secret(a->store, &id) == NULL)
+            return refuse(a, ERR_INVALID, "secret not found: %.80s", c->secrets.items[i].secret_id);
+    }
+    for (size_t i = 0; i < c->configs.count; i++) {
+        struct id id;
+
+        if (id_parse(slice_of_str(c->configs.items[i].config_id), &id) < 0 ||
+            store_config(a->store, &id) == NULL)
+            return refuse(a, ERR_INVALID, "config not found: %.80s", c->configs.items[i].config_id);
+    }
+    return 0;
+}
+
+static int check_container(struct admit *a, const struct task_container *c)
+{
+    if (c == NULL)
+        return refuse(a, ERR_INVALID, "TaskTemplate.ContainerSpec: is required");
+    if (c->image == NULL || c->image[0] == '\0')
+        return refuse(a, ERR_INVALID, "ContainerSpec: image reference must be provided");
+    for (size_t i = 0; i < c->mounts.count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(c->mounts.items[i].target, c->mounts.items[j].target) == 0)
+                return refuse(a, ERR_INVALID, "ContainerSpec: duplicate mount point: %.100s",
+                              c->mounts.items[i].target);
+    return check_references(a, c);
+}
+
+static int check_placement(struct admit *a, const struct placement *p)
+{
+    for (size_t i = 0; p != NULL && i < p->constraints.count; i++) {
+        struct constraint c;
+        int rc = constraint_parse(p->constraints.items[i], &c, a->err);
+
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static bool same_port(const struct port *a, const struct port *b)
+{
+    return a->published_port != 0 && a->published_port == b->published_port &&
+           a->protocol == b->protocol;
+}
+
+static int check_port_conflicts(struct admit *a, const struct endpoint_spec *e,
+                                const struct id *self)
+{
+    struct store_iter it;
+
+    STORE_EACH(&it, a->store, OBJECT_SERVICE, struct service, s)
+    {
+        if (id_equal(&s->id, self))
+            continue;
+        for (size_t i = 0; i < e->ports.count; i++)
+            for (size_t j = 0; j < s->endpoint.ports.count; j++)
+                if (same_port(&e->ports.items[i], &s->endpoint.ports.items[j]) &&
+                    (e->ports.items[i].publish_mode == PUBLISH_INGRESS ||
+                     s->endpoint.ports.items[j].publish_mode == PUBLISH_INGRESS))
+                    return refuse(
+                        a, ERR_INVALID,
+                        "port '%u' is already in use by service '%s' (%s) as an ingress port",
+                        e->ports.items[i].published_port, s->spec.name, s->id.text);
+    }
+    return 0;
+}
+
+static int check_endpoint(struct admit *a, const struct endpoint_spec *e, const struct id *self)
+{
+    if (e == NULL)
+        return 0;
+    for (size_t i = 0; i < e->ports.count; i++) {
+        if (e->mode == ENDPOINT_DNSRR && e->ports.items[i].publish_mode == PUBLISH_INGRESS)
+            return refuse(
+                a, ERR_INVALID,
+                "EndpointSpec: port published with ingress mode can't be used with dnsrr mode");
+        for (size_t j = 0; j < i; j++)
+            if (same_port(&e->ports.items[i], &e->ports.items[j]))
+                return refuse(a, ERR_INVALID, "EndpointSpec: duplicate published ports provided");
+    }
+    return check_port_conflicts(a, e, self);
+}
+
+static int check_mode(struct admit *a, const struct service_spec *spec)
+{
+    if (spec->mode.replicated_job != NULL || spec->mode.global_job != NULL)
+        return refuse(a, ERR_UNSUPPORTED, "job services are not supported by this version");
+    return 0;
+}
+
+static int check_spec(struct admit *a, const struct service_spec *spec, const struct id *self)
+{
+    int rc = check_name(a, "service", spec->name);
+
+    if (rc == 0)
+        rc = check_mode(a, spec);
+    if (rc == 0)
+        rc = check_container(a, spec->task.container);
+    if (rc == 0)
+        rc = check_resources(a, spec->task.resources);
+    if (rc == 0)
+        rc = check_placement(a, spec->task.placement);
+    return rc < 0 ? rc : check_endpoint(a, spec->endpoint, self);
+}
+
+/* --- Names become ids, so that a later network of the same name is not meant */
+
+static int resolve_targets(struct admit *a, struct network_target_list *targets)
+{
+    for (size_t i = 0; i < targets->count; i++) {
+        const struct object *network;
+        int rc;
+
+        if (strcmp(targets->items[i].target, "host") == 0)
+            continue;
+        rc = admit_resolve(a->store, OBJECT_NETWORK, targets->items[i].target, &network, a->err);
+        if (rc < 0)
+            return rc;
+        if (((const struct network *)(const void *)network)->spec.ingress)
+            return refuse(a, ERR_INVALID,
+                          "Service cannot be explicitly attached to the ingress network \"%s\"",
+                          targets->items[i].target);
+        rc = str_set(&targets->items[i].target, network->id.text);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* Old clients put networks beside the template. */
+static void move_networks(struct service_spec *spec)
+{
+    if (spec->task.networks.count > 0 || spec->networks.count == 0)
+        return;
+    spec->task.networks = spec->networks;
+    spec->networks = (struct network_target_list){ 0 };
+}
+
+static int set_spec(struct admit *a, const struct service_spec *spec, struct service *s)
+{
+    int rc = fields_copy(&service_spec_type, spec, &s->spec);
+
+    if (rc < 0)
+        return rc;
+    move_networks(&s->spec);
+    s->spec_version++;
+    return resolve_targets(a, &s->spec.task.networks);
+}
+
+/* --- Requests */
+
+int admit_service_create(struct admit *a, const struct service_spec *spec, struct id *out_id)
+{
+    struct service s = { .id = admit_fresh_id(a) };
+    int rc = check_spec(a, spec, &s.id);
+
+    if (rc == 0)
+        rc = check_free_name(a, OBJECT_SERVICE, spec->name);
+    if (rc == 0)
+        rc = set_spec(a, spec, &s);
+    if (rc == 0)
+        rc = transaction_create(a->out, OBJECT_SERVICE, (const struct object *)(const void *)&s);
+    *out_id = s.id;
+    fields_deinit(&service_type, &s);
+    return rc;
+}
+
+static bool same_mode(const struct service_mode *a, const struct service_mode *b)
+{
+    return (a->global == NULL) == (b->global == NULL) &&
+           (a->replicated_job == NULL) == (b->replicated_job == NULL) &&
+           (a->global_job == NULL) == (b->global_job == NULL);
+}
+
+static int keep_previous(struct service *s)
+{
+    if (s->previous_spec != NULL)
+        fields_deinit(&service_spec_type, s->previous_spec);
+    else
+        s->previous_spec = calloc(1, sizeof(*s->previous_spec));
+    if (s->previous_spec == NULL)
+        return -ENOMEM;
+    *s->previous_spec = s->spec;
+    s->spec = (struct service_spec){ 0 };
+    return 0;
+}
+
+static void forget_update(struct service *s)
+{
+    if (s->update_status == NULL)
+        return;
+    fields_deinit(&update_status_type, s->update_status);
+    free(s->update_status);
+    s->update_status = NULL;
+}
+
+static int find(struct admit *a, const struct id *id, uint64_t version, const struct service **out)
+{
+    *out = store_service(a->store, id);
+    if (*out == NULL)
+        return refuse(a, ERR_NOT_FOUND, "service %s not found", id->text);
+    return check_version(a, (const struct object *)(const void *)*out, version);
+}
+
+int admit_service_update(struct admit *a, const struct id *id, uint64_t version,
+                         const struct service_spec *spec)
+{
+    const struct service *s;
+    struct service copy;
+    int rc = find(a, id, version, &s);
+
+    if (rc == 0)
+        rc = check_spec(a, spec, id);
+    if (rc == 0 && strcmp(spec->name, s->spec.name) != 0)
+        rc = refuse(a, ERR_INVALID, "renaming services is not supported");
+    if (rc == 0 && !same_mode(&spec->mode, &s->spec.mode))
+        rc = refuse(a, ERR_INVALID, "service mode change is not allowed");
+    if (rc == 0)
+        rc = fields_copy(&service_type, s, &copy);
+    if (rc < 0)
+        return rc;
+    rc = keep_previous(&copy);
+    forget_update(&copy);
+    if (rc == 0)
+        rc = set_spec(a, spec, &copy);
+    if (rc == 0)
+        rc = transaction_update(a->out, OBJECT_SERVICE, (const struct object *)(const void *)&copy);
+    fields_deinit(&service_type, &copy);
+    return rc;
+}
+
+int admit_service_rollback(struct admit *a, const struct id *id, uint64_t version)
+{
+    const struct service *s;
+    struct service copy;
+    struct service_spec previous;
+    int rc = find(a, id, version, &s);
+
+    if (rc == 0 && s->previous_spec == NULL)
+        rc = refuse(a, ERR_INVALID, "service %s does not have a previous spec", id->text);
+    if (rc == 0)
+        rc = fields_copy(&service_type, s, &copy);
+    if (rc < 0)
+        return rc;
+    previous = *copy.previous_spec;
+    *copy.previous_spec = copy.spec; /* a second rollback comes back */
+    copy.spec = previous;
+    copy.spec_version++;
+    forget_update(&copy);
+    copy.update_status = calloc(1, sizeof(*copy.update_status));
+    if (copy.update_status == NULL) {
+        rc = -ENOMEM;
+    } else {
+        copy.update_status->state = UPDATE_ROLLBACK_STARTED;
+        copy.update_status->started_at = copy.update_status->progressed_at = a->wall;
+        rc = str_set(&copy.update_status->message, "rollback in progress");
+    }
+    if (rc == 0)
+        rc = transaction_update(a->out, OBJECT_SERVICE, (const struct object *)(const void *)&copy);
+    fields_deinit(&service_type, &copy);
+    return rc;
+}
+
+/* Its tasks follow: tasks of a service that is gone are taken away. */
+int admit_service_remove(struct admit *a, const struct id *id)
+{
+    const struct service *s = store_service(a->store, id);
+
+    if (s == NULL)
+        return refuse(a, ERR_NOT_FOUND, "service %s not found", id->text);
+    return transaction_remove(a->out, OBJECT_SERVICE, (const struct object *)(const void *)s);
+}

@@ -1,0 +1,61 @@
+/* node/control/service.h - Tasks of a service: how many, which die, which are replaced. Pure.
+ *
+ * Everything is decided anew from what is stored, so that a new leader goes on where the last
+ * one stopped. A replicated service has slots 1 .. n, a global one a place on every node that
+ * suits it; at a place there is at most one task that is meant to run, and beside it perhaps one
+ * that is being replaced.
+ *
+ *   READY -> RUNNING   a replacement waits, prepared, until its predecessor has stopped and
+ *                      its start_after has come
+ *   SHUTDOWN           what is not to run any more; history keeps some
+ *   REMOVE             what nobody shall see any more */
+#ifndef NODE_CONTROL_SERVICE_H
+#define NODE_CONTROL_SERVICE_H
+
+#include "node/control/allocate.h"
+#include "node/control/plan.h"
+#include "node/control/schedule.h"
+
+/* One place of a service. */
+struct place {
+    uint64_t slot;     /* replicated; 0 for global */
+    struct id node_id; /* global; none for replicated */
+    struct id live;    /* the task that is meant to run, newest; none = nobody */
+    struct id older;   /* a live one that is being replaced; none */
+    bool live_is_dead; /* it has ended, or its node is gone */
+    size_t count;      /* tasks of this place that are stored */
+};
+
+struct places {
+    struct place *items;
+    size_t count;
+};
+
+/* service.c: reconciles one service, which may be gone. Returns nothing: the plan has it all. */
+void service_reconcile(struct plan *p, struct allocator *a, struct schedule **s,
+                       const struct id *service_id);
+
+/* service_places.c */
+struct places places_of(struct plan *p, const struct service *s);
+bool task_is_dead(struct plan *p, const struct task *t); /* terminal, or on a node that is gone */
+bool task_is_live(const struct task *t);                 /* meant to run */
+void task_shut(struct plan *p, const struct id *task_id, enum task_state desired);
+
+/* restart.c: whether and when the task at a place is tried again after `dead` has ended. */
+struct restart {
+    bool allowed;
+    wall_ns at; /* not before */
+    uint64_t count;
+};
+struct restart restart_decide(struct plan *p, const struct service *s, const struct task *dead);
+
+/* update.c: at most `parallelism` places at a time get the service's new spec. */
+void update_reconcile(struct plan *p, const struct id *service_id, struct places *places);
+bool update_is_dirty(const struct service *s, const struct task *t);
+
+/* service.c: a new task at a place. `start_after` 0: as soon as its predecessor has stopped.
+ * NULL: no memory. */
+struct task *service_new_task(struct plan *p, const struct service *s, const struct place *at,
+                              enum task_state desired, wall_ns start_after, uint64_t restart_count);
+
+#endif /* NODE_CONTROL_SERVICE_H */

@@ -8,6 +8,7 @@
 #define NODISCARD               __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, first) __attribute__((format(printf, fmt, first)))
 #define NORETURN                _Noreturn
+#define FALLTHROUGH             __attribute__((fallthrough)) /* a comment is not enough for clang */
 #define UNUSED                  __attribute__((unused))
 
 #undef MIN /* a <sys/param.h> that came first has them too */

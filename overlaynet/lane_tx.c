@@ -154,7 +154,7 @@ static void seal_frame(struct lane *l, struct fabric_port *port, struct fabric_p
     const struct aead_key *prepared = lane_key(l->tx_keys, key->serial, tx->suite, key->key);
     struct packet_header h = {
         .type = PACKET_DATA,
-        .session = (uint16_t)(tx->remote_block << PACKET_LANE_BITS | l->index),
+        .session = (uint16_t)((unsigned)tx->remote_block << PACKET_LANE_BITS | l->index),
         .vni = port->network->vni,
         .flags = cut->checksum_partial ? PACKET_CHECKSUM_PARTIAL : 0,
     };

@@ -143,7 +143,7 @@ static void send_control(struct overlay *o, struct peer *p, const struct packet_
     if (tx == NULL || ip_is_none(&to.addr))
         return;
     CHECK(len >= PACKET_CONTROL_LEN && len <= PACKET_CONTROL_LEN_MAX);
-    h.session = (uint16_t)(tx->remote_block << PACKET_LANE_BITS | PACKET_LANE_CONTROL);
+    h.session = (uint16_t)((unsigned)tx->remote_block << PACKET_LANE_BITS | PACKET_LANE_CONTROL);
     h.counter = tx->control_counter++;
     packet_header_write(&h, packet);
     packet_control_write(c, packet + PACKET_HEADER_LEN);

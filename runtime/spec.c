@@ -306,7 +306,8 @@ static void add_bind(struct builder *b, json_t *mounts, const struct spec_source
 
     append_str(b, options, m != NULL && m->non_recursive ? "bind" : "rbind");
     append_str(b, options,
-               m == NULL ? "rprivate" : enum_text(&container_propagation_names, m->propagation));
+               m == NULL ? "rprivate"
+                         : enum_text(&container_propagation_names, (int)m->propagation));
     if (m != NULL && m->read_only) {
         append_str(b, options, "ro");
         /* Otherwise what is mounted below the source would stay writable. */

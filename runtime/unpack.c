@@ -481,7 +481,7 @@ static int make_special(struct unpacker *p, struct archive_entry *entry, int dir
         if (device == 0)
             return fault_set(p->f, ERR_MALFORMED,
                              "device 0:0: would hide what is below it; layers use .wh. for that");
-        /* fall through */
+        FALLTHROUGH;
     case AE_IFBLK:
     case AE_IFIFO:
         if (mknodat(dir, base, type | 0600, type == AE_IFIFO ? 0 : device) < 0)

@@ -25,9 +25,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "node/cluster/link_address.h"
-#include "node/cluster/link_hello.h"
-
-static const char prologue[] = "shoal link";
+#include "node/cluster/link_handshake.h"
 
 static void arm_timer(struct conn *c);
 
@@ -247,96 +245,25 @@ void conn_flush(struct conn *c)
 
 /* --- The handshake --- */
 
-static int start_noise(struct conn *c)
-{
-    uint8_t ephemeral[NOISE_KEY_LEN];
-    const struct noise_config cfg = {
-        .pattern = NOISE_XX,
-        .role = c->is_dialler ? NOISE_INITIATOR : NOISE_RESPONDER,
-        .prologue = slice_of_str(prologue),
-        .static_secret = c->shared->identity->keys.static_secret,
-        .ephemeral_secret = ephemeral,
-    };
-    int rc;
-
-    randombytes_buf(ephemeral, sizeof(ephemeral));
-    rc = noise_init(&c->noise, &cfg);
-    sodium_memzero(ephemeral, sizeof(ephemeral));
-    return rc;
-}
-
-static int send_handshake(struct conn *c, struct slice payload)
-{
-    uint8_t *record = c->shared->scratch->out;
-    size_t len = 0;
-    int rc = noise_write(&c->noise, payload, record + RECORD_HEAD_LEN, HANDSHAKE_LEN_MAX, &len);
-
-    if (rc < 0)
-        return rc;
-    put_u16(record, (uint16_t)len);
-    return write_bytes(c, slice_of(record, RECORD_HEAD_LEN + len));
-}
-
 static int send_offer(struct conn *c)
 {
-    struct buf payload;
-    int rc;
+    uint8_t *record = c->shared->scratch->out;
+    int rc = handshake_put_offer(c, record);
 
-    buf_init(&payload, HANDSHAKE_LEN_MAX);
-    rc = offer_encode(&payload);
-    if (rc == 0)
-        rc = send_handshake(c, buf_slice(&payload));
-    buf_deinit(&payload);
-    return rc;
+    return rc < 0 ? rc : write_bytes(c, slice_of(record, (size_t)rc));
 }
 
 static int send_hello(struct conn *c, enum link_purpose purpose)
 {
-    struct buf payload;
-    int rc;
+    uint8_t *record = c->shared->scratch->out;
+    int rc = handshake_put_hello(c, purpose, record);
 
-    buf_init(&payload, HANDSHAKE_LEN_MAX);
-    rc = hello_encode(c->shared->identity, purpose, &payload);
-    if (rc == 0)
-        rc = send_handshake(c, buf_slice(&payload));
-    buf_deinit(&payload);
-    return rc;
-}
-
-static int read_offer(struct conn *c, struct slice message)
-{
-    uint8_t payload[HANDSHAKE_LEN_MAX];
-    size_t len = 0;
-    int rc = start_noise(c);
-
-    if (rc == 0)
-        rc = noise_read(&c->noise, message, payload, sizeof(payload), &len);
-    return rc < 0 ? rc : offer_check(slice_of(payload, len));
-}
-
-/* The peer's hello and its proof of the static key. The result is owned. */
-static int read_hello(struct conn *c, struct slice message, struct link_hello *out)
-{
-    uint8_t payload[HANDSHAKE_LEN_MAX];
-    size_t len = 0;
-    int rc = noise_read(&c->noise, message, payload, sizeof(payload), &len);
-
-    if (rc < 0)
-        return rc;
-    memcpy(c->static_key, noise_remote_static(&c->noise), sizeof(c->static_key));
-    return hello_decode(slice_of(payload, len), out);
-}
-
-static int split(struct conn *c)
-{
-    memcpy(c->handshake_hash, noise_hash(&c->noise), sizeof(c->handshake_hash));
-    c->rekeyed = uv_hrtime();
-    return noise_split(&c->noise, &c->send, &c->receive);
+    return rc < 0 ? rc : write_bytes(c, slice_of(record, (size_t)rc));
 }
 
 static int begin_dialling(struct conn *c)
 {
-    int rc = start_noise(c);
+    int rc = handshake_start(c);
 
     if (rc < 0)
         return rc;
@@ -349,7 +276,7 @@ static int begin_dialling(struct conn *c)
 static int answer_hello(struct conn *c, struct slice message)
 {
     struct link_hello hello;
-    int rc = read_hello(c, message, &hello);
+    int rc = handshake_read_hello(c, message, &hello);
 
     if (rc < 0)
         return rc;
@@ -358,7 +285,7 @@ static int answer_hello(struct conn *c, struct slice message)
     if (rc == 0)
         rc = send_hello(c, c->purpose);
     if (rc == 0)
-        rc = split(c);
+        rc = handshake_split(c);
     if (rc == 0)
         c->state = CONN_AWAITING_ACCEPT;
     return rc;
@@ -378,12 +305,12 @@ static int open_up(struct conn *c)
 static int admit_reply(struct conn *c, struct slice message)
 {
     struct link_hello hello;
-    int rc = read_hello(c, message, &hello);
+    int rc = handshake_read_hello(c, message, &hello);
 
     if (rc < 0)
         return rc;
     c->purpose = hello.purpose;
-    rc = split(c);
+    rc = handshake_split(c);
     if (rc == 0) {
         c->state = CONN_AWAITING_ACCEPT; /* its answer may be a goodbye: fail_aloud() */
         rc = c->shared->events->on_hello(c->shared->ctx, c, &hello);
@@ -459,7 +386,7 @@ static int conn_next(struct conn *c, uint8_t *record, size_t len)
 
     switch (c->state) {
     case CONN_AWAITING_OFFER:
-        rc = read_offer(c, slice_of(record, len));
+        rc = handshake_read_offer(c, slice_of(record, len));
         if (rc < 0)
             return rc;
         c->state = CONN_AWAITING_REPLY;

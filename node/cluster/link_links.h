@@ -71,8 +71,7 @@ struct links {
     struct list handshakes; /* struct conn.link: unproven, oldest first */
     size_t handshake_count;
 
-    struct link_mux_events mux_events; /* of a peer, but for ctx and on_sendable */
-    struct omap peers;                 /* by node id; this node's own too */
+    struct omap peers; /* by node id; this node's own too */
     size_t link_count;
     struct peer *self;
     struct link_mux echo; /* the other end of what this node sends to itself */
@@ -98,10 +97,20 @@ struct links {
     void *on_closed_ctx;
 };
 
-/* --- link.c --- */
+/* --- link_serve.c --- */
+
+extern const struct conn_events links_conn_events;
+extern const struct link_mux_events links_mux_events; /* of a peer, but for ctx and on_sendable */
 
 /* Counts a refusal under its reason and reports it. */
 void links_refused(struct links *l, const char *address, int reason, const char *what);
+
+/* The connection has proven itself, or ends. */
+void links_leave_handshakes(struct links *l, struct conn *c);
+
+/* --- link.c --- */
+
+void links_check_closed(struct links *l); /* reports the end of links_close(), if it is that */
 void links_mark_dirty(struct links *l, struct peer *p);
 void links_wake(struct links *l);      /* the pump has work */
 void links_arm_timer(struct links *l); /* after a change in l->retries */
@@ -112,6 +121,8 @@ struct peer *peer_find(const struct links *l, const struct id *node);
 
 /* Finds or makes.  ERR_FULL, -ENOMEM */
 NODISCARD int peer_get(struct links *l, const struct id *node, struct peer **out);
+
+void peer_on_sendable(void *peer); /* of its multiplexers: tells the pump */
 
 /* Frees a peer that nobody needs. */
 void peer_release(struct peer *p);

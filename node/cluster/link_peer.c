@@ -24,7 +24,7 @@ struct peer *peer_find(const struct links *l, const struct id *node)
     return omap_get(&l->peers, id_slice(node));
 }
 
-static void on_mux_sendable(void *ctx)
+void peer_on_sendable(void *ctx)
 {
     struct peer *p = ctx;
 
@@ -33,7 +33,7 @@ static void on_mux_sendable(void *ctx)
 
 int peer_get(struct links *l, const struct id *node, struct peer **out)
 {
-    struct link_mux_events events = l->mux_events;
+    struct link_mux_events events = links_mux_events;
     struct peer *p = peer_find(l, node);
     int rc;
 
@@ -55,7 +55,7 @@ int peer_get(struct links *l, const struct id *node, struct peer **out)
     p->about.node = *node;
     list_init(&p->dirty);
     events.ctx = p;
-    events.on_sendable = on_mux_sendable;
+    events.on_sendable = peer_on_sendable;
     link_mux_init(&p->mux, &events, &l->seed);
     *out = p;
     return 0;

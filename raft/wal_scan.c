@@ -177,7 +177,7 @@ static bool parse_payload(struct slice payload, struct wal_found *f)
     f->entries = slice_of(payload.ptr + entries_at, cursor - entries_at);
     return payload.len - cursor < WAL_ALIGN_BYTES &&
            wal_is_zero(payload.ptr + cursor, payload.len - cursor) && h->first_index > 0 &&
-           h->last_index < UINT64_MAX - 1 &&
+           h->last_index < UINT64_MAX - 1 && h->synced_seq < h->seq && h->seq < UINT64_MAX / 2 &&
            h->last_index - (h->first_index - 1) == f->state.entry_count &&
            f->state.base.index <= h->last_index;
 }

@@ -9,6 +9,7 @@
 #define RETRANSMIT_FACTOR 4
 #define FIRST_ROUND_MAX   (10 * NS_PER_MS) /* gathers what one event or one reader's turn brings */
 #define MISFITS_MAX       8  /* items too large for the room left that are passed over */
+#define FEEDBACK_FROM     3  /* transmissions of ours before hearsay counts as some */
 #define BURST_MAX         4  /* packets to one member in one round */
 #define BURST_ITEMS       12 /* waiting items that call for one packet more */
 
@@ -81,13 +82,16 @@ static bool write_item(struct writer *w, struct queued *item)
     return write_message(w, MESSAGE_RECORD, blob_slice(m->record), (struct slice){ 0 });
 }
 
+static unsigned transmits_max(const struct gossip *g)
+{
+    return MIN(RETRANSMIT_FACTOR * log10_ceil(group_size(g)), TRANSMITS_MAX);
+}
+
 /* Counts one transmission; the item waits on behind its equals, or is done. */
 static void count_transmit(struct gossip *g, struct queued *item)
 {
-    unsigned limit = RETRANSMIT_FACTOR * log10_ceil(group_size(g));
-
     item->transmits++;
-    if (item->transmits >= limit || item->transmits >= TRANSMITS_MAX) {
+    if (item->transmits >= transmits_max(g)) {
         queue_remove(g, item);
         return;
     }
@@ -95,6 +99,12 @@ static void count_transmit(struct gossip *g, struct queued *item)
     list_push_back(
         &g->queue.by_transmits[item->urgent ? LANE_URGENT : LANE_NORMAL][item->transmits],
         &item->link);
+}
+
+void queue_heard(struct gossip *g, struct queued *item)
+{
+    if (list_is_linked(&item->link) && !item->urgent && item->transmits >= FEEDBACK_FROM)
+        count_transmit(g, item);
 }
 
 static bool lane_is_empty(const struct queue *q, enum lane lane)

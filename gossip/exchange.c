@@ -18,7 +18,8 @@
 #define ACCUSATIONS_MAX    (GOSSIP_ACCUSERS_MAX * (MESSAGE_HEADER_LEN + ACCUSATION_LEN))
 #define MEMBER_ROOM        (RECORD_MESSAGE_MAX + ACCUSATIONS_MAX)
 #define LIST_ENTRY_LEN     16
-#define LIST_ENTRIES_MAX   2000        /* per message: 32000 bytes */
+#define LIST_ENTRIES_MAX   2000 /* per message: 32000 bytes */
+#define RECORDS_NEWS       64
 #define IN_TOTAL_MAX       (256 * MIB) /* every record of the largest table, and slack */
 
 static_assert(MEMBER_ROOM < GOSSIP_FRAME_LEN_MAX - 64, "a member fits a frame");
@@ -467,6 +468,15 @@ static bool on_end(struct gossip *g, struct exchange *x)
     return true;
 }
 
+/* The first few are news to gossip about, the other side's own record among them. More than that is
+ * a table: those who lack it will find that out from the digest and fetch it in one go too. */
+static void take_record(struct gossip *g, struct exchange *x, struct slice body)
+{
+    g->quiet = ++x->records > RECORDS_NEWS;
+    (void)view_take_record(g, body, member_find(&g->members, x->peer));
+    g->quiet = false;
+}
+
 static bool on_message(struct gossip *g, struct exchange *x, uint8_t type, struct slice body)
 {
     struct message_hello hello;
@@ -478,7 +488,7 @@ static bool on_message(struct gossip *g, struct exchange *x, uint8_t type, struc
         x->pull = hello.pull == 1;
         return true;
     case MESSAGE_RECORD:
-        (void)view_take_record(g, body, member_find(&g->members, x->peer));
+        take_record(g, x, body);
         return true;
     case MESSAGE_ACCUSATION:
         (void)view_take_accusation(g, body);

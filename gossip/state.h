@@ -123,6 +123,7 @@ struct exchange {
     uint8_t *in; /* one frame behind its length, as far as it has arrived; NULL = none yet */
     size_t in_len;
     uint64_t in_total; /* bytes read in this exchange, bounded */
+    size_t records;    /* read in this exchange */
 };
 
 struct exchanges {
@@ -138,7 +139,8 @@ struct gossip {
     struct gossip_pool *pool;
     bool owns_pool;
     bool started;
-    bool oom; /* an allocation failed in this step */
+    bool oom;   /* an allocation failed in this step */
+    bool quiet; /* what is learned now comes in bulk over a stream, and goes on the same way */
 
     struct members members;
     struct member *self;

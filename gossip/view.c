@@ -116,7 +116,8 @@ static void replace_record(struct gossip *g, struct member *m, struct blob *reco
     g->digest += record->hash;
     changed(g);
     new_meta = update_meta(g, m, &r, meta);
-    queue_record(g, m, accused ? LANE_URGENT : LANE_NORMAL, new_meta);
+    if (!g->quiet || accused)
+        queue_record(g, m, accused ? LANE_URGENT : LANE_NORMAL, new_meta);
 
     if (before == GOSSIP_UNKNOWN)
         view_set_status(g, m, r.left ? GOSSIP_LEFT : GOSSIP_ALIVE, GOSSIP_NOTICE_JOINED);
@@ -211,8 +212,10 @@ static bool take_members(struct gossip *g, struct member *m, const struct record
         struct record held = record_of(m->record);
         int order = record_cmp(r, bytes, &held, blob_slice(m->record));
 
-        if (order == 0)
+        if (order == 0) {
+            queue_heard(g, &m->queued);
             return take_missing_meta(g, m, meta);
+        }
         if (order < 0)
             return false;
     }

@@ -37,9 +37,12 @@ struct world *world_new(const struct world_config *cfg)
     heap_init(&w->heap);
     w->nodes = calloc(cfg->node_count, sizeof(*w->nodes));
     w->ids = calloc(cfg->node_count, sizeof(*w->ids));
-    if (w->nodes == NULL || w->ids == NULL || gossip_pool_new(&w->pool) < 0) {
+    w->public_keys = calloc(cfg->node_count, sizeof(*w->public_keys));
+    if (w->nodes == NULL || w->ids == NULL || w->public_keys == NULL ||
+        gossip_pool_new(&w->pool) < 0) {
         free(w->nodes);
         free(w->ids);
+        free(w->public_keys);
         free(w);
         return NULL;
     }
@@ -99,6 +102,7 @@ void world_free(struct world *w)
     free(w->blocked);
     free(w->nodes);
     free(w->ids);
+    free(w->public_keys);
     free(w);
 }
 

@@ -43,6 +43,7 @@ struct world {
     struct prng net;
     struct world_node *nodes;
     struct id *ids;
+    uint8_t (*public_keys)[GOSSIP_PUBLIC_KEY_LEN]; /* derived once: that is slow */
     struct gossip_pool *pool;
     struct world_pair *blocked;
     size_t blocked_count;

@@ -9,7 +9,6 @@
 
 struct shoal {
     struct gossip *gossip;
-    uint8_t public_key[GOSSIP_PUBLIC_KEY_LEN];
 };
 
 /* A node's address carries its number: 10.a.b.c, port 7946. */
@@ -27,12 +26,22 @@ static unsigned number_of(const struct gossip_addr *a)
     return (unsigned)a->bytes[1] << 16 | (unsigned)a->bytes[2] << 8 | a->bytes[3];
 }
 
-static void keys_of(unsigned index, uint8_t *public_key, uint8_t *secret_key)
+/* A node's keys follow from its number; the first to need them derives them. */
+static void secret_key_of(struct world *w, unsigned index, uint8_t *secret_key)
 {
-    uint8_t seed[crypto_sign_SEEDBYTES] = { 0 };
+    uint8_t seed[crypto_sign_SEEDBYTES] = { 1 };
 
-    memcpy(seed, &index, sizeof(index));
-    (void)crypto_sign_seed_keypair(public_key, secret_key, seed); /* cannot fail */
+    memcpy(seed + 1, &index, sizeof(index));
+    (void)crypto_sign_seed_keypair(w->public_keys[index], secret_key, seed); /* cannot fail */
+}
+
+static const uint8_t *public_key_of(struct world *w, unsigned index)
+{
+    uint8_t secret_key[GOSSIP_SECRET_KEY_LEN];
+
+    if (sodium_is_zero(w->public_keys[index], GOSSIP_PUBLIC_KEY_LEN))
+        secret_key_of(w, index, secret_key);
+    return w->public_keys[index];
 }
 
 /* Ids end in nothing that tells the number, so it is looked up; the world is small or patient. */
@@ -103,12 +112,10 @@ static void act(struct world *w, struct world_node *n, const struct gossip_outpu
     }
     world_set_timer(w, n, out->deadline);
     for (size_t i = 0; i < trusted_count; i++) {
-        uint8_t public_key[GOSSIP_PUBLIC_KEY_LEN], secret_key[GOSSIP_SECRET_KEY_LEN];
         struct gossip_event e = { .kind = GOSSIP_TRUST,
                                   .id = w->ids[trusted[i]],
-                                  .public_key = public_key };
+                                  .public_key = public_key_of(w, trusted[i]) };
 
-        keys_of(trusted[i], public_key, secret_key);
         (void)step(w, n, &e); /* the table is as large as the world */
     }
 }
@@ -158,7 +165,7 @@ static int start(struct world *w, struct world_node *n)
     gossip_config_init(&cfg);
     cfg.id = w->ids[n->index];
     memcpy(cfg.cluster.text, "simulatedcluster000000000", ID_LEN);
-    keys_of(n->index, s->public_key, cfg.secret_key);
+    secret_key_of(w, n->index, cfg.secret_key);
     cfg.addr = addr_of(n->addr);
     memcpy(meta, &n->index, MIN(w->cfg.meta_len, sizeof(n->index)));
     cfg.meta = slice_of(meta, w->cfg.meta_len);

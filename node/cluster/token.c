@@ -17,7 +17,7 @@
 #define DIGEST_TEXT 50
 #define SECRET_TEXT 25
 
-static_assert(PREFIX_LEN + DIGEST_TEXT + 1 + SECRET_TEXT == TOKEN_LEN, "the parts fill the token");
+static_assert(PREFIX_LEN + DIGEST_TEXT + 1 + SECRET_TEXT == TOKEN_LEN, "the parts fill it");
 
 /* Writes `text_len` digits, enough for any number of `len` bytes. */
 static void to_base36(const uint8_t *bytes, size_t len, char *out, size_t text_len)

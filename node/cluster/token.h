@@ -14,7 +14,7 @@
 #include "node/cluster/cert.h"
 
 #define TOKEN_SECRET_LEN 16
-#define TOKEN_LEN        (8 + 50 + 1 + 25) /* without the NUL */
+#define TOKEN_LEN        84 /* 8 + 50 + 1 + 25, without the NUL */
 
 /* Secret: wipe after use. */
 struct join_token {

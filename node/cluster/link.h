@@ -83,7 +83,8 @@ struct links_events {
     void *ctx;
 
     /* Whether the cluster's state still knows this node: asked after the certificate has
-     * been checked, at each handshake and each new certificate. May lower *role below the
+     * been checked, at each handshake and each new certificate, and then about once a second, so
+     * that removal and demotion take effect on live links. Must be quick. May lower *role below the
      * certificate's. Returns 0, or what the peer is told: ERR_REMOVED, ERR_FORBIDDEN. NULL
      * admits every valid certificate. Must not call back into links. */
     int (*admit)(void *ctx, const struct cert *cert, enum node_role *role);
@@ -183,7 +184,7 @@ void links_each(const struct links *l, void (*each)(void *ctx, const struct link
 struct link_handler {
     void *ctx;
 
-    /* One message. Borrow `message` for the call. NULL: a peer that sends one is cut off. */
+    /* One message. Borrow `message` for the call. NULL: messages are dropped and counted. */
     void (*on_message)(void *ctx, const struct link_peer *from, enum link_channel channel,
                        struct slice message);
 
@@ -262,6 +263,7 @@ struct links_counters {
     uint64_t refused_forbidden; /* a channel that its role may not use */
     uint64_t refused_full;      /* limits of links, handshakes, attempts to join */
     uint64_t refused_slow;      /* handshake deadline */
+    uint64_t unhandled;         /* messages on a channel without a handler */
     uint64_t died_silent;       /* no sign of life for three seconds */
     uint64_t enrolled, enroll_failed;
     uint64_t rekeys;

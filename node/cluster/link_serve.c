@@ -75,8 +75,10 @@ static int on_message(void *ctx, enum link_channel channel, struct slice message
     struct peer *p = ctx;
     const struct link_handler *h = &p->links->handlers[channel];
 
-    if (h->on_message == NULL)
-        return ERR_UNSUPPORTED;
+    if (h->on_message == NULL) { /* a manager that was just demoted still hears of raft */
+        p->links->counters.unhandled++;
+        return 0;
+    }
     h->on_message(h->ctx, &p->about, channel, message);
     return 0;
 }
@@ -129,6 +131,20 @@ static void on_open(void *ctx, struct conn *c)
         conn_set_deadline(c, mono_after(uv_hrtime(), HANDSHAKE_NS)); /* for the request */
 }
 
+/* Asks again what the peer may be; the cluster's state may have changed under a live link. */
+static int refresh_role(struct links *l, struct conn *c, const struct cert *cert)
+{
+    struct peer *p = c->owner;
+    int rc = peer_admit(l, c, cert);
+
+    if (rc < 0 || c->role == p->about.role)
+        return rc;
+    p->about.role = c->role;
+    if (l->events.on_peer_up != NULL)
+        l->events.on_peer_up(l->events.ctx, &p->about);
+    return 0;
+}
+
 /* The peer has a new certificate: the same node and keys, perhaps another role. */
 static int change_cert(struct links *l, struct conn *c, struct slice body)
 {
@@ -144,20 +160,27 @@ static int change_cert(struct links *l, struct conn *c, struct slice body)
     if (rc == 0 && !id_equal(&hello.cert->node, &p->about.node))
         rc = ERR_UNAUTHENTICATED;
     if (rc == 0)
-        rc = peer_admit(l, c, hello.cert);
+        rc = refresh_role(l, c, hello.cert);
     fields_deinit(&link_hello_type, &hello);
-    if (rc < 0 || c->role == p->about.role)
-        return rc;
-    p->about.role = c->role;
-    if (l->events.on_peer_up != NULL)
-        l->events.on_peer_up(l->events.ctx, &p->about);
-    return 0;
+    return rc;
+}
+
+static int check_channel(struct links *l, struct conn *c, const struct frame *f)
+{
+    bool is_start = f->type == FRAME_MESSAGE || f->type == FRAME_OPEN;
+    int rc;
+
+    if (!is_start || may_use(c->owner, f->channel))
+        return 0;
+    rc = refresh_role(l, c, &c->cert); /* it may have been promoted since */
+    return rc < 0 || may_use(c->owner, f->channel) ? rc : ERR_FORBIDDEN;
 }
 
 static int on_frame(void *ctx, struct conn *c, const struct frame *f)
 {
     struct links *l = ctx;
     struct peer *p = c->owner;
+    int rc;
 
     if (c->purpose != LINK_PURPOSE_MEMBER)
         return c->owner == NULL ? ERR_MALFORMED : enrollment_frame(l, c, f);
@@ -165,8 +188,9 @@ static int on_frame(void *ctx, struct conn *c, const struct frame *f)
         return change_cert(l, c, f->body);
     if (f->channel == 0)
         return ERR_MALFORMED;
-    if ((f->type == FRAME_MESSAGE || f->type == FRAME_OPEN) && !may_use(p, f->channel))
-        return ERR_FORBIDDEN;
+    rc = check_channel(l, c, f);
+    if (rc < 0)
+        return rc;
     p->last_used = uv_hrtime();
     return link_mux_receive(&p->mux, f);
 }
@@ -205,12 +229,12 @@ static int on_tick(void *ctx, struct conn *c, mono_ns now)
 
     if (c->purpose != LINK_PURPOSE_MEMBER)
         return 0; /* its deadline is enough */
-    if (cert_check(&c->cert, &l->identity.trust, wall_now(), 0) == ERR_EXPIRED)
+    if (wall_now() > c->cert.not_after)
         return ERR_EXPIRED;
     if (c->is_dialler && p->want == LINK_ON_DEMAND && link_mux_is_empty(&p->mux) &&
         now - p->last_used >= IDLE_CLOSE_NS)
         return ERR_CLOSED;
-    return 0;
+    return refresh_role(l, c, &c->cert);
 }
 
 /* Reports what the other side did, told or found. */

@@ -302,6 +302,20 @@ static void test_a_new_role_is_shown_on_the_live_link(void **state)
     stop(&f);
 }
 
+static void test_messages_that_nobody_handles_are_dropped(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    start(&f);
+    link_up(&f);
+    links_handle(f.b.links, LINK_RAFT, &(struct link_handler){ 0 });
+    assert_int_equal(link_send(f.a.links, node_id(&f.b), LINK_RAFT, slice_of_str("x")), 0);
+    RUN_UNTIL(&f.cluster.loop, links_counters(f.b.links)->unhandled == 1);
+    assert_true(node_has_link(&f.a, &f.b));
+    stop(&f);
+}
+
 static void test_a_forgotten_peer_is_cut_off(void **state)
 {
     struct fixture f;
@@ -334,6 +348,7 @@ int main(void)
         cmocka_unit_test(test_losing_the_link_ends_its_streams),
         cmocka_unit_test(test_keys_change_under_load),
         cmocka_unit_test(test_a_new_role_is_shown_on_the_live_link),
+        cmocka_unit_test(test_messages_that_nobody_handles_are_dropped),
         cmocka_unit_test(test_a_forgotten_peer_is_cut_off),
     };
 

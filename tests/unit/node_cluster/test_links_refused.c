@@ -121,6 +121,22 @@ static void test_a_removed_node(void **state)
     stop(&f);
 }
 
+static void test_a_node_that_is_removed_while_linked(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    init(&f);
+    start(&f);
+    node_knows(&f.b, &f.a, LINK_WANTED);
+    RUN_UNTIL(&f.cluster.loop, f.a.up_count == 1 && f.b.up_count == 1);
+    f.a.admit_status = ERR_REMOVED;
+    RUN_UNTIL(&f.cluster.loop, f.a.down_count == 1 && f.b.down_count == 1);
+    assert_int_equal(f.a.last_down, ERR_REMOVED);
+    assert_int_equal(f.b.last_down, ERR_REMOVED);
+    stop(&f);
+}
+
 static void test_another_node_than_the_one_expected_at_an_address(void **state)
 {
     const char *addresses[1];
@@ -406,6 +422,7 @@ int main(void)
         cmocka_unit_test(test_an_expired_certificate),
         cmocka_unit_test(test_somebody_else_s_certificate),
         cmocka_unit_test(test_a_removed_node),
+        cmocka_unit_test(test_a_node_that_is_removed_while_linked),
         cmocka_unit_test(test_another_node_than_the_one_expected_at_an_address),
         cmocka_unit_test(test_a_second_node_with_our_identity),
         cmocka_unit_test(test_a_worker_on_a_channel_of_managers),

@@ -235,8 +235,6 @@ void cgroup_remove(const struct cgroup_host *host, const char *path)
         dir = path_of(ROOT "/%s%s", controllers[i], path);
         remove_dir(dir.text);
     }
-    dir = path_of(ROOT "/unified%s", path);
-    remove_dir(dir.text);
 }
 
 void cgroup_remove_empty(const struct cgroup_host *host, const char *path)
@@ -251,6 +249,4 @@ void cgroup_remove_empty(const struct cgroup_host *host, const char *path)
         dir = path_of(ROOT "/%s%s", controllers[i], path);
         (void)rmdir(dir.text);
     }
-    dir = path_of(ROOT "/unified%s", path);
-    (void)rmdir(dir.text);
 }

@@ -911,6 +911,7 @@ static void settle_start(struct container *c)
 int launch_recover(struct container *c, enum recovered *out, struct fault *f)
 {
     bool same_boot = strcmp(text_of(c->next.boot_id), c->rt->boot_id) == 0;
+    uint32_t code;
     int conmon_fd = -1, rc;
 
     *out = RECOVERED_IDLE;
@@ -924,7 +925,7 @@ int launch_recover(struct container *c, enum recovered *out, struct fault *f)
             return rc;
     }
     if (c->next.phase == PHASE_RUNNING) {
-        if (same_boot)
+        if (same_boot && read_exit_code(c, &code) < 0) /* else conmon is just leaving */
             conmon_fd = process_open((pid_t)c->next.conmon_pid, c->next.conmon_ticks);
         *out = conmon_fd >= 0 ? RECOVERED_RUNNING : RECOVERED_ENDED;
         if (conmon_fd >= 0)

@@ -6,7 +6,10 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <stdint.h>
+#include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -15,19 +18,48 @@
 #include "base/check.h"
 #include "base/err.h"
 
+#define CGROUP_ROOT "/sys/fs/cgroup"
+
 struct maker {
     sem_t made, pinned;
+    const char *view; /* a directory to build on */
     pid_t tid;
     int err;
 };
 
-static int make(void)
+/* One controller's hierarchy, or a link such as "cpuacct -> cpu,cpuacct", into the view. */
+static int show_entry(void *arg, int dir_fd, const char *name)
 {
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+    const char *view = arg;
+    struct path from = path_of(CGROUP_ROOT "/%s", name), to = path_of("%s/%s", view, name);
+    char target[256];
+    ssize_t len;
+
+    if (strcmp(name, "unified") == 0)
+        return 0;
+    len = readlinkat(dir_fd, name, target, sizeof(target) - 1);
+    if (len >= 0) {
+        target[len] = '\0';
+        return symlink(target, to.text) < 0 ? -errno : 0;
+    }
+    if (mkdir(to.text, 0755) < 0)
         return -errno;
-    if (umount2("/sys/fs/cgroup/unified", MNT_DETACH) < 0)
+    return mount(from.text, to.text, NULL, MS_BIND | MS_REC, NULL) < 0 ? -errno : 0;
+}
+
+/* Unmounting the v2 tree is not enough: its directory would stay, and crun would take it for a
+ * controller of v1. So /sys/fs/cgroup is covered by a copy without it. */
+static int make(const char *view)
+{
+    int rc;
+
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
+        mount("cgroup", view, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755") < 0)
         return -errno;
-    return 0;
+    rc = dir_each(CGROUP_ROOT, show_entry, (void *)(uintptr_t)view);
+    if (rc < 0)
+        return rc;
+    return mount(view, CGROUP_ROOT, NULL, MS_BIND | MS_REC, NULL) < 0 ? -errno : 0;
 }
 
 static void maker_main(void *arg)
@@ -35,7 +67,7 @@ static void maker_main(void *arg)
     struct maker *m = arg;
 
     m->tid = (pid_t)syscall(SYS_gettid);
-    m->err = make();
+    m->err = make(m->view);
     CHECK(sem_post(&m->made) == 0);
     while (sem_wait(&m->pinned) < 0)
         CHECK(errno == EINTR);
@@ -59,10 +91,14 @@ static int pin(struct mountns *ns, const struct maker *m, const char *file)
 
 static int make_and_pin(struct mountns *ns, const char *file, struct fault *f)
 {
-    struct maker m = { .err = 0 };
+    struct path view = path_of("%s/cgroup", ns->dir.text);
+    struct maker m = { .view = view.text };
     uv_thread_t thread;
     int rc;
 
+    rc = dir_make(view.text, 0700);
+    if (rc < 0)
+        return fault_system(f, rc, "%s", view.text);
     CHECK(sem_init(&m.made, 0, 0) == 0);
     CHECK(sem_init(&m.pinned, 0, 0) == 0);
     rc = uv_thread_create(&thread, maker_main, &m);
@@ -137,5 +173,7 @@ void mountns_close(struct mountns *ns, enum mountns_pin what)
     (void)umount2(file.text, MNT_DETACH); /* best effort: the next open copes with leftovers */
     (void)unlink(file.text);
     (void)umount2(ns->dir.text, MNT_DETACH);
+    (void)unlink(file.text); /* below that mount, from a pin that failed */
+    (void)rmdir(path_of("%s/cgroup", ns->dir.text).text);
     (void)rmdir(ns->dir.text);
 }

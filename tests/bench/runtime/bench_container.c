@@ -1,0 +1,187 @@
+/* How fast containers come and go: one at a time, and a hundred at once. Prints one line per
+ * figure: name, value, unit. As root, with crun, conmon and busybox-static. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "../../unit/runtime/support_runtime.h"
+
+#define SINGLE_ROUNDS 20
+#define MANY_MAX 1000
+
+static struct fixture fx;
+
+static double since_ms(uint64_t start)
+{
+    return (double)(uv_hrtime() - start) / 1e6;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, size_t count)
+{
+    qsort(values, count, sizeof(*values), compare_doubles);
+    return values[count / 2];
+}
+
+static void spec_of(struct container_spec *spec, const char *prefix, int i)
+{
+    char id[64];
+
+    (void)snprintf(id, sizeof(id), "%s%d", prefix, i);
+    spec_init(spec, id, "trap 'exit 0' TERM; sleep 1000 & wait");
+}
+
+static void call_one(void (*call)(struct runtime *rt, const char *id, runtime_done done, void *owner),
+                     const char *id)
+{
+    struct waited w = { .fixture = &fx };
+
+    call(fx.rt, id, on_waited, &w);
+    if (wait_call(&w) < 0)
+        fail_msg("%s", w.message);
+}
+
+static void stop(struct runtime *rt, const char *id, runtime_done done, void *owner)
+{
+    runtime_container_stop(rt, id, 0, UINT64_MAX, done, owner);
+}
+
+static void remove_it(struct runtime *rt, const char *id, runtime_done done, void *owner)
+{
+    runtime_container_remove(rt, id, REMOVE_FORCE, done, owner);
+}
+
+static void bench_single(void)
+{
+    double create[SINGLE_ROUNDS], start[SINGLE_ROUNDS], both[SINGLE_ROUNDS], end[SINGLE_ROUNDS],
+        removal[SINGLE_ROUNDS];
+
+    for (int i = 0; i < SINGLE_ROUNDS; i++) {
+        struct waited w = { .fixture = &fx };
+        struct container_spec spec;
+        uint64_t t0, t1;
+
+        spec_of(&spec, "one", i);
+        t0 = uv_hrtime();
+        runtime_container_create(fx.rt, &spec, on_waited, &w);
+        (void)wait_call(&w);
+        t1 = uv_hrtime();
+        call_one(runtime_container_start, spec.id);
+        create[i] = (double)(t1 - t0) / 1e6;
+        start[i] = since_ms(t1);
+        both[i] = since_ms(t0);
+        usleep(50000); /* lets the shell set its trap; not measured */
+        t0 = uv_hrtime();
+        call_one(stop, spec.id);
+        end[i] = since_ms(t0);
+        t0 = uv_hrtime();
+        call_one(remove_it, spec.id);
+        removal[i] = since_ms(t0);
+        fields_deinit(&container_spec_type, &spec);
+    }
+    printf("create, one                 %8.1f ms\n", median(create, SINGLE_ROUNDS));
+    printf("start, one                  %8.1f ms\n", median(start, SINGLE_ROUNDS));
+    printf("create and start, one       %8.1f ms\n", median(both, SINGLE_ROUNDS));
+    printf("stop, one                   %8.1f ms\n", median(end, SINGLE_ROUNDS));
+    printf("remove, one                 %8.1f ms\n", median(removal, SINGLE_ROUNDS));
+}
+
+struct many {
+    char id[64];
+    struct waited waited;
+    bool start; /* go on with a start */
+};
+
+static size_t pending;
+static bool all_done;
+
+static void on_many(void *owner, int err, const char *message)
+{
+    struct many *m = owner;
+
+    if (err < 0)
+        fail_msg("%s: %s", m->id, message);
+    if (m->start) {
+        m->start = false;
+        runtime_container_start(fx.rt, m->id, on_many, m);
+        return;
+    }
+    if (--pending == 0)
+        all_done = true;
+}
+
+static uint64_t resident_kib_of_children(void)
+{
+    FILE *p = popen("ps -eo rss=,args= | awk '/[c]onmon.*shoal-test/ {s += $1} END {print s + 0}'",
+                    "r");
+    uint64_t kib = 0;
+
+    if (p != NULL && fscanf(p, "%lu", &kib) != 1)
+        kib = 0;
+    if (p != NULL)
+        pclose(p);
+    return kib;
+}
+
+static void bench_many(int count)
+{
+    static struct many many[MANY_MAX];
+    uint64_t t0 = uv_hrtime();
+    double started, ended;
+
+    pending = (size_t)count;
+    all_done = false;
+    for (int i = 0; i < count; i++) {
+        struct container_spec spec;
+
+        spec_of(&spec, "many", i);
+        (void)snprintf(many[i].id, sizeof(many[i].id), "%s", spec.id);
+        many[i].start = true;
+        runtime_container_create(fx.rt, &spec, on_many, &many[i]);
+        fields_deinit(&container_spec_type, &spec);
+    }
+    run_until(&fx, &all_done);
+    started = since_ms(t0);
+    printf("create and start, %4d      %8.1f ms\n", count, started);
+    printf("monitors' memory, %4d      %8.1f KiB each\n", count,
+           (double)resident_kib_of_children() / count);
+    usleep(200000);
+    t0 = uv_hrtime();
+    pending = (size_t)count * 2;
+    all_done = false;
+    for (int i = 0; i < count; i++) {
+        runtime_container_stop(fx.rt, many[i].id, 0, UINT64_MAX, on_many, &many[i]);
+        runtime_container_remove(fx.rt, many[i].id, REMOVE_STOPPED, on_many, &many[i]);
+    }
+    run_until(&fx, &all_done);
+    ended = since_ms(t0);
+    printf("stop and remove, %4d       %8.1f ms\n", count, ended);
+}
+
+int main(int argc, char **argv)
+{
+    int count = argc > 1 ? atoi(argv[1]) : 100;
+
+    if (fixture_missing() != NULL) {
+        printf("skipped: %s\n", fixture_missing());
+        return 77;
+    }
+    fixture_init(&fx);
+    fixture_import_busybox(&fx);
+    bench_single();
+    bench_many(count > MANY_MAX ? MANY_MAX : count);
+    fixture_deinit(&fx);
+    return 0;
+}

@@ -60,6 +60,7 @@ start_etcd() { # start_etcd I: default settings
         --initial-cluster-state new --log-level error >>"$work/etcd-$1.log" 2>&1 </dev/null &
     echo $! >"$work/etcd-$1.pid"
     members="$members $!"
+    disown # its end is no news
 }
 
 status_of() { ETCDCTL_API=3 etcdctl --endpoints "$(client_url "$1")" endpoint status 2>/dev/null; }
@@ -81,7 +82,6 @@ etcd_leader() { # prints its number; waits until all three answer
 
 stop_etcd() {
     for i in 1 2 3; do kill -9 "$(cat "$work/etcd-$i.pid")" 2>/dev/null || true; done
-    wait 2>/dev/null || true
     members=''
     rm -rf "$work/etcd"
 }

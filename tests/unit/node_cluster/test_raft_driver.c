@@ -4,12 +4,14 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -174,8 +176,7 @@ static int open_member(struct world *w, raft_node_id id, bool bootstrap, char *w
         .loop = &w->loop,
         .dir = m->dir,
         .id = id,
-        .election_timeout_ns = 250 * NS_PER_MS,
-        .heartbeat_ns = 50 * NS_PER_MS,
+        .election_timeout_ns = 2 * NS_PER_S, /* a busy machine must not depose a leader */
         .snapshot_entries = w->snapshot_entries,
         .machine = { m, on_apply, on_applied, save, restore },
         .ctx = m,
@@ -495,6 +496,33 @@ static void test_a_snapshot_is_fetched_installed_and_durable(void **state)
     world_deinit(&w);
 }
 
+/* Nobody knows what is on a disk that refused a write: no more answers but "unknown", and the program
+ * is told to stop. */
+static void test_a_failed_write_is_the_end(void **state)
+{
+    struct rlimit none = { 0 }, before;
+    struct outcome o = { 0 }, later = { 0 };
+    struct world w;
+
+    (void)state;
+    world_init(&w);
+    start_member(&w, 1, true);
+    put(&w, "x");
+    assert_ptr_not_equal(signal(SIGXFSZ, SIG_IGN), SIG_ERR);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    none.rlim_max = before.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    raft_driver_propose(w.members[0].driver, slice_of_str("y"), on_done, &o);
+    wait_for(&w, &o);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(o.err, ERR_UNKNOWN_OUTCOME);
+    assert_true(w.members[0].failed);
+    raft_driver_propose(w.members[0].driver, slice_of_str("z"), on_done, &later);
+    wait_for(&w, &later);
+    assert_int_equal(later.err, ERR_UNAVAILABLE);
+    world_deinit(&w);
+}
+
 static void test_a_second_driver_on_one_directory_is_refused(void **state)
 {
     struct world w;
@@ -534,6 +562,7 @@ int main(void)
         cmocka_unit_test(test_a_lost_leader_answers_unknown),
         cmocka_unit_test(test_stopping_answers_everything_that_is_open),
         cmocka_unit_test(test_a_snapshot_is_fetched_installed_and_durable),
+        cmocka_unit_test(test_a_failed_write_is_the_end),
         cmocka_unit_test(test_a_second_driver_on_one_directory_is_refused),
         cmocka_unit_test(test_another_nodes_log_is_refused),
     };

@@ -115,7 +115,8 @@ bool progress_rejected(struct progress *p, raft_index rejected, raft_index probe
 
 void progress_heard(struct progress *p, const struct raft_config *cfg)
 {
-    p->paused = false;
+    if (p->stalled)
+        p->paused = false;
     if (p->flow == RAFT_REPLICATE && !progress_is_open(p, cfg))
         drop_oldest(p); /* whatever was lost: one message per heartbeat gets through */
 }

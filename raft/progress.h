@@ -31,7 +31,7 @@ struct progress {
 
     bool unfit;   /* says that it cannot lead now */
     bool paused;  /* PROBE: an append is out */
-    bool stalled; /* REPLICATE: no ack since the last heartbeat although something is in flight */
+    bool stalled; /* when the last heartbeat went out, something was unanswered, and still is */
     struct inflight window[RAFT_INFLIGHT_MAX]; /* ring, ascending by last */
     uint32_t window_start, window_count;
     size_t window_bytes;
@@ -59,7 +59,7 @@ bool progress_acked(struct progress *p, raft_index match);
  * a rejection that a later ack has overtaken. */
 bool progress_rejected(struct progress *p, raft_index rejected, raft_index probe);
 
-/* A sign of life: the member takes appends again even if the last ones were lost. */
+/* A heartbeat was answered: what went out before it, and is unanswered still, was lost. */
 void progress_heard(struct progress *p, const struct raft_config *cfg);
 
 #endif /* RAFT_PROGRESS_H */

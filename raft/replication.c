@@ -114,7 +114,7 @@ void broadcast_heartbeat(struct raft *r)
         send_heartbeat(r, p, false);
         if (p->flow == RAFT_SNAPSHOT)
             offer_snapshot(r, p);
-        p->stalled = p->match + 1 < p->next;
+        p->stalled = p->flow == RAFT_PROBE ? p->paused : p->match + 1 < p->next;
     }
     r->heartbeat_at = mono_after(r->now, r->cfg.heartbeat_ns);
 }
@@ -253,11 +253,27 @@ void handle_append(struct raft *r, const struct raft_message *m)
     respond_append(r, m->from, matched, a->read_round);
 }
 
+/* The leader believes that we have what our disk has lost, and no append may come to show it. */
+static void tell_loss(struct raft *r, const struct raft_message *m)
+{
+    struct raft_message *answer = out_message(r, m->from, RAFT_APPEND_RES);
+
+    answer->append_res.rejected = true;
+    answer->append_res.repair = true;
+    answer->append_res.match = m->heartbeat.commit;
+    answer->append_res.hint = log_last(&r->log);
+    answer->append_res.read_round = m->heartbeat.read_round;
+}
+
 void handle_heartbeat(struct raft *r, const struct raft_message *m)
 {
     note_leader(r, m->from);
     if (!is_installing(r) && m->heartbeat.commit <= log_last(&r->log).index) {
         commit_to(r, MAX(r->commit_index, m->heartbeat.commit));
+    }
+    if (is_repairing(r) && m->heartbeat.commit > log_last(&r->log).index) {
+        tell_loss(r, m);
+        return;
     }
     if (!m->heartbeat.quiet) {
         struct raft_message *answer = out_message(r, m->from, RAFT_HEARTBEAT_RES);
@@ -335,7 +351,7 @@ void handle_heartbeat_res(struct raft *r, const struct raft_message *m)
     note_round(p, m->heartbeat_res.read_round);
     note_catch_up(r, p); /* in an idle cluster nothing else ends a round */
     progress_heard(p, &r->cfg);
-    if (p->flow == RAFT_PROBE || (p->flow == RAFT_REPLICATE && p->stalled))
+    if ((p->flow == RAFT_PROBE && !p->paused) || (p->flow == RAFT_REPLICATE && p->stalled))
         send_append(r, p); /* with what is next, or empty: whatever was lost shows in the answer */
 }
 

@@ -468,7 +468,8 @@ void adversary_begin(struct world *w)
 static void leave_some_dead(struct world *w)
 {
     const struct raft_conf *c = NULL;
-    uint32_t may_die;
+    raft_node_id voters[RAFT_MEMBERS_MAX];
+    uint32_t count = 0, may_die;
 
     if (w->options.stubborn == 0 || w->damaged != 0)
         return;
@@ -483,15 +484,15 @@ static void leave_some_dead(struct world *w)
     }
     if (c == NULL || c->joint)
         return;
-    may_die = (count_voters(c) - 1) / 2;
-    for (uint32_t i = 0; i < c->member_count && may_die > 0; i++) {
-        struct host *h = host_by_id(w, c->members[i].id);
-
-        if ((c->members[i].flags & RAFT_VOTER) != 0 && prng_chance(&w->adversary, 0.5)) {
-            host_retire(h);
+    for (uint32_t i = 0; i < c->member_count; i++) /* copied: c dies with its host */
+        if ((c->members[i].flags & RAFT_VOTER) != 0)
+            voters[count++] = c->members[i].id;
+    may_die = (count - 1) / 2;
+    for (uint32_t i = 0; i < count && may_die > 0; i++)
+        if (prng_chance(&w->adversary, 0.5)) {
+            host_retire(host_by_id(w, voters[i]));
             may_die--;
         }
-    }
 }
 
 void adversary_end(struct world *w)

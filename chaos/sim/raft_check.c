@@ -210,10 +210,8 @@ void check_output(struct host *h, const struct raft_output *out)
     check_writes(h, out);
     check_commit(h);
     check_leader(h);
-    if (h->damaged && !now.repairing && h->recovery.acknowledged.term != 0) {
-        h->damaged = false;
-        h->world->damaged = 0;
-    }
+    if (h->world->damaged == h->index + 1 && !now.repairing && h->recovery.acknowledged.term != 0)
+        h->world->damaged = 0; /* repaired: the next disk may rot */
     h->seen = now;
     sim_trace_number(&h->world->trace, now.term << 40 ^ now.commit_index << 20 ^ now.last.index);
 }

@@ -44,7 +44,7 @@ struct host {
     raft_node_id id;
     bool created; /* has a disk, and an id that is in use */
     bool retired; /* removed or wiped: never started again */
-    bool damaged; /* its disk lost something that it may have acknowledged */
+    bool damaged; /* its disk was damaged once: its log may say so from then on */
     struct sim_process process;
     struct sim_disk disk;
     struct prng prng;

@@ -57,6 +57,7 @@ void raft_options_draw(struct raft_options *o, uint64_t seed)
     o->inflight = prng_chance(&p, 0.5) ? prng_range(&p, 1, 4) : prng_range(&p, 5, 64);
     o->append_bytes = prng_chance(&p, 0.4) ? prng_range(&p, 1, 512) : prng_range(&p, 4096, 262144);
     o->segment_kib = 64 * prng_range(&p, 2, 8);
+    o->append_bytes = MIN(o->append_bytes, o->segment_kib * 256); /* fits what a log has free */
     o->padding = prng_chance(&p, 0.9) ? prng_range(&p, 0, 200) : prng_range(&p, 500, 8000);
     o->snapshot_kib = maybe(&p, 0.05, 200, 700);
     o->stubborn = prng_below(&p, 2);

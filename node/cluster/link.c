@@ -434,6 +434,10 @@ int link_set_peer(struct links *l, const struct id *node, const struct link_peer
     p->is_hinted = true;
     p->is_forgotten = false;
     p->want = hint->want;
+    for (size_t i = 0; i < hint->address_count; i++) {
+        if (!has_address(p, addresses[i]))
+            heap_remove(&l->retries, &p->retry); /* news: no need to sit out the pause */
+    }
     if (hint->address_count > 0) {
         memcpy(p->addresses, addresses, hint->address_count * sizeof(addresses[0]));
         p->address_count = hint->address_count;
@@ -458,7 +462,7 @@ void link_learn(struct links *l, const struct id *node, const char *address)
     memcpy(p->addresses[0], text, LINK_ADDRESS_LEN);
     p->address_count = MIN(p->address_count + 1, LINK_ADDRESSES_MAX);
     p->next_address = 0;
-    heap_remove(&l->retries, &p->retry); /* news: no need to sit out the pause */
+    heap_remove(&l->retries, &p->retry); /* news, as above */
     links_mark_dirty(l, p);
 }
 

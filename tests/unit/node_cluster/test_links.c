@@ -231,7 +231,10 @@ static void test_nowhere_to_go_is_an_answer(void **state)
     RUN_UNTIL(&f.cluster.loop, s.is_closed);
     assert_int_equal(s.close_reason, ERR_UNAVAILABLE);
     assert_int_equal(link_send(f.a.links, node_id(&f.b), LINK_RAFT, slice_of_str("x")),
-                     ERR_UNAVAILABLE); /* the pause after a failed round */
+                     ERR_UNAVAILABLE);      /* the pause after a failed round */
+    node_knows(&f.a, &f.b, LINK_ON_DEMAND); /* a new address ends it */
+    assert_int_equal(link_send(f.a.links, node_id(&f.b), LINK_RAFT, slice_of_str("x")), 0);
+    RUN_UNTIL(&f.cluster.loop, f.b.message_count == 1);
     test_stream_deinit(&s);
     stop(&f);
 }

@@ -17,11 +17,13 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "node/api/api.h"
 #include "node/cluster/ca.h"
 #include "node/cluster/state_file.h"
 #include "node/description.h"
 #include "node/images.h"
 #include "node/member_impl.h"
+#include "node/task_logs.h"
 
 #define RENEW_CHECK_MS      (3600 * 1000)
 #define RENEW_RETRY_MS      (30 * 1000)
@@ -351,6 +353,7 @@ int member_activate(struct member *m)
                      &m->images);
     if (rc < 0)
         return rc;
+    task_logs_serve(m->links, m->cfg.runtime);
     know_managers(m);
     (void)uv_timer_start(&m->renew_timer, on_renew_timer, RENEW_RETRY_MS, RENEW_CHECK_MS);
     return 0;
@@ -421,6 +424,14 @@ void member_start(struct member *m)
     serve(m);
     overlay_settle(m->overlay);
     overlay_services_settle(m->services);
+}
+
+void member_fetch_image(struct member *m, const char *reference, host_image_done done, void *owner)
+{
+    if (m->images == NULL)
+        done(owner, ERR_UNAVAILABLE, "this node is in no cluster");
+    else
+        images_fetch(m->images, reference, done, owner);
 }
 
 void member_container(struct member *m, enum container_event_kind kind,
@@ -998,4 +1009,19 @@ struct host *member_host(const struct member *m)
 const struct node_description *member_description(const struct member *m)
 {
     return &m->description;
+}
+
+size_t member_remotes(const struct member *m, struct api_remote *out, size_t max)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < m->file.managers.count && i < m->file.manager_addrs.count && count < max;
+         i++) {
+        if (id_parse(slice_of_str(m->file.managers.items[i]), &out[count].node_id) < 0)
+            continue;
+        (void)snprintf(out[count].addr, sizeof(out[count].addr), "%s",
+                       m->file.manager_addrs.items[i]);
+        count++;
+    }
+    return count;
 }

@@ -84,7 +84,13 @@ const char *member_address(const struct member *m);      /* advertised, "" while
 struct manager *member_manager(const struct member *m);  /* NULL: no manager */
 struct links *member_links(const struct member *m);      /* NULL: not active */
 struct host *member_host(const struct member *m);        /* NULL: not active */
+struct api_remote;
+/* Managers that this node knows, for those who ask a worker. Returns how many were written. */
+size_t member_remotes(const struct member *m, struct api_remote *out, size_t max);
 const struct node_description *member_description(const struct member *m);
+
+/* From peers or a registry, as tasks get theirs. */
+void member_fetch_image(struct member *m, const char *reference, host_image_done done, void *owner);
 
 /* Of the runtime: before member_start those that were found, then everything that happens. */
 void member_container(struct member *m, enum container_event_kind kind,

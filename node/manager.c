@@ -331,6 +331,8 @@ static void on_role(void *ctx, const struct raft_status *status)
     const struct id *node =
         status->leader == 0 || m->raft == NULL ? NULL : route_to(m, status->leader);
 
+    log_debug("manager", "raft: role %d term %llu leader %llx", (int)status->role,
+              (unsigned long long)status->term, (unsigned long long)status->leader);
     m->leader_raft_id = status->leader;
     m->leader = node == NULL ? (struct id){ "" } : *node;
     if (status->leader == m->cfg.raft_id)

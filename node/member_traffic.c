@@ -21,8 +21,8 @@ static void set_timer(struct member *m)
 {
     uint64_t now = uv_hrtime();
 
-    if (m->finder.deadline == MONO_NEVER)
-        return;
+    if (!m->serving || m->finder.manager_count == 0 || m->finder.deadline == MONO_NEVER)
+        return; /* whoever changes that calls traffic_turn() */
     (void)uv_timer_start(&m->timer, on_timer,
                          m->finder.deadline <= now ? 0 : (m->finder.deadline - now) / NS_PER_MS + 1,
                          0); /* fails only for a closing handle */

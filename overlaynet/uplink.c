@@ -67,7 +67,7 @@ static int load_rules(const struct uplink *u, char *why)
                    "table inet shoal_egress {}\n"
                    "delete table inet shoal_egress\n"
                    "table inet shoal_egress {\n"
-                   "  chain masquerade {\n"
+                   "  chain outgoing {\n"
                    "    type nat hook postrouting priority srcnat\n"
                    "    ip saddr %s oifname != \"" UPLINK_BRIDGE "\" masquerade\n"
                    "    ip6 saddr %s oifname != \"" UPLINK_BRIDGE "\" masquerade\n"

@@ -18,7 +18,8 @@
 #include "base/check.h"
 #include "base/err.h"
 
-#define CGROUP_ROOT "/sys/fs/cgroup"
+#define CGROUP_ROOT  "/sys/fs/cgroup"
+#define PIN_ATTEMPTS 256
 
 struct maker {
     sem_t made, pinned;
@@ -73,23 +74,25 @@ static void maker_main(void *arg)
         CHECK(errno == EINTR);
 }
 
-static int pin(struct mountns *ns, const struct maker *m, const char *file)
+/* Makes the directory a mount of its own that propagates nowhere. */
+static int isolate_dir(const char *dir)
+{
+    return mount(dir, dir, NULL, MS_BIND, NULL) < 0 || mount(NULL, dir, NULL, MS_PRIVATE, NULL) < 0
+               ? -errno
+               : 0;
+}
+
+static int pin(const struct maker *m, const char *file)
 {
     struct path source = path_of("/proc/self/task/%d/ns/mnt", (int)m->tid);
-    int fd;
-
-    /* A mount of its own that propagates nowhere. */
-    if (mount(ns->dir.text, ns->dir.text, NULL, MS_BIND, NULL) < 0 ||
-        mount(NULL, ns->dir.text, NULL, MS_PRIVATE, NULL) < 0)
-        return -errno;
-    fd = open(file, O_RDONLY | O_CREAT | O_CLOEXEC, 0400);
+    int fd = open(file, O_RDONLY | O_CREAT | O_CLOEXEC, 0400);
     if (fd < 0)
         return -errno;
     close(fd);
     return mount(source.text, file, NULL, MS_BIND, NULL) < 0 ? -errno : 0;
 }
 
-static int make_and_pin(struct mountns *ns, const char *file, struct fault *f)
+static int make_and_pin(const struct mountns *ns, const char *file, struct fault *f)
 {
     struct path view = path_of("%s/cgroup", ns->dir.text);
     struct maker m = { .view = view.text };
@@ -107,7 +110,7 @@ static int make_and_pin(struct mountns *ns, const char *file, struct fault *f)
     while (sem_wait(&m.made) < 0)
         CHECK(errno == EINTR);
     rc = m.err < 0 ? fault_system(f, m.err, "mount namespace without /sys/fs/cgroup/unified")
-                   : pin(ns, &m, file);
+                   : pin(&m, file);
     if (rc < 0 && m.err == 0)
         fault_system(f, rc, "%s: cannot pin the mount namespace", file);
     CHECK(sem_post(&m.pinned) == 0);
@@ -144,7 +147,16 @@ int mountns_open(struct mountns *ns, const char *run_dir, struct fault *f)
         return fault_system(f, rc, "%s", ns->dir.text);
     rc = open_pinned(ns, file.text);
     if (rc == -ENOENT) {
-        rc = make_and_pin(ns, file.text, f);
+        rc = isolate_dir(ns->dir.text);
+        if (rc < 0)
+            return fault_system(f, rc, "%s", ns->dir.text);
+        /* The kernel refuses to pin a namespace that is older than ours, and since 6.18 it
+         * numbers them per processor: a new one may seem older. Another processor's does not. */
+        for (int attempt = 0; attempt < PIN_ATTEMPTS; attempt++) {
+            rc = make_and_pin(ns, file.text, f);
+            if (rc != -EINVAL)
+                break;
+        }
         if (rc < 0)
             return rc;
         rc = open_pinned(ns, file.text);

@@ -65,7 +65,7 @@ static int read_object(const char *dir, const char *name, const struct fields *t
     return rc;
 }
 
-int record_read(const char *dir, struct container_record *record,
+int record_load(const char *dir, struct container_record *record,
                 struct container_state_record *state, struct fault *f)
 {
     int rc = read_object(dir, "spec", &container_record_type, record, f);

@@ -48,7 +48,7 @@ NODISCARD int record_write(const char *dir, const struct container_record *recor
 NODISCARD int record_write_state(const char *dir, const struct container_state_record *state,
                                  struct fault *f);
 /*   ERR_CORRUPT: unreadable; the container cannot be kept */
-NODISCARD int record_read(const char *dir, struct container_record *record,
+NODISCARD int record_load(const char *dir, struct container_record *record,
                           struct container_state_record *state, struct fault *f);
 
 #endif /* RUNTIME_RECORD_H */

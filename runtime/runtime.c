@@ -256,7 +256,7 @@ static int load_container(struct opening *o, const char *id)
     if (rc < 0)
         return rc;
     container_set_paths(c, id);
-    rc = access(spec.text, F_OK) < 0 ? -ENOENT : record_read(dir.text, &c->record, &c->next, &f);
+    rc = access(spec.text, F_OK) < 0 ? -ENOENT : record_load(dir.text, &c->record, &c->next, &f);
     if (rc == 0 && strcmp(c->record.spec.id, id) != 0)
         rc = fault_set(&f, ERR_CORRUPT, "%s: belongs to another container", spec.text);
     if (rc < 0) { /* half created or half removed, or unreadable */

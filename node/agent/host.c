@@ -266,9 +266,16 @@ int host_open(const struct host_config *cfg, struct host **out)
     if (h == NULL)
         return -ENOMEM;
     h->cfg = *cfg;
+    h->state_dir = strdup(cfg->state_dir);
+    h->cfg.state_dir = h->state_dir;
+    if (h->state_dir == NULL) {
+        free(h);
+        return -ENOMEM;
+    }
     randombytes_buf(&h->boot, sizeof(h->boot));
     rc = agent_new(&cfg->node_id, &h->agent);
     if (rc < 0) {
+        free(h->state_dir);
         free(h);
         return rc;
     }
@@ -300,6 +307,7 @@ static void finish_close(struct host *h)
         return;
     agent_free(h->agent);
     sodium_memzero(h->cfg.seal_key, sizeof(h->cfg.seal_key));
+    free(h->state_dir);
     free(h);
     on_closed(ctx);
 }
@@ -344,6 +352,8 @@ void host_operation_done(struct host_operation *op, int err, const char *message
             log_warn("agent", "task %s: %s", op->task_id.text,
                      message == NULL ? err_text(err) : message);
         agent_result(h->agent, &r, uv_hrtime(), wall_now());
+        if (op->kind == AGENT_SANDBOX_DESTROY)
+            host_network_retry(h);
         wake(h);
     }
     fields_deinit(&task_type, &op->task);

@@ -4,8 +4,11 @@
 
 #include "node/agent/host.h"
 
+#define LEAVING_MAX 256
+
 struct host {
     struct host_config cfg;
+    char *state_dir; /* a copy: cfg.state_dir points here */
     struct agent *agent;
     uint64_t boot; /* random per start */
 
@@ -15,6 +18,9 @@ struct host {
     bool awake; /* something happened since the last turn */
     bool started, closing;
     size_t operations; /* under way, of runtime, overlay and image fetching */
+
+    struct id leaving[LEAVING_MAX]; /* networks to be removed once no sandbox uses them */
+    size_t leaving_count;
 
     bool row_changed; /* the assignment on disk is older than the one in memory */
     bool writing;
@@ -41,6 +47,8 @@ void host_operation_done(struct host_operation *op, int err, const char *message
 
 /* Network rows: done within the call. */
 void host_network_row(struct host *h, const struct agent_operation *op);
+/* A sandbox is gone: networks that waited for that are removed. */
+void host_network_retry(struct host *h);
 /* The sandbox of a task as its attachments describe it; arrays live in `storage`. */
 struct host_sandbox {
     struct overlay_sandbox sandbox;

@@ -210,10 +210,45 @@ static int set_peer(struct host *h, const struct peer *p)
 
 /* --- Rows */
 
+/* The last task on a network stops a little later than its row goes. */
+static int remove_network(struct host *h, const struct id *id)
+{
+    int rc = overlay_network_remove(h->cfg.overlay, id);
+
+    if (rc == ERR_IN_USE && h->leaving_count < LEAVING_MAX) {
+        h->leaving[h->leaving_count++] = *id;
+        return 0;
+    }
+    return rc;
+}
+
+static void stay(struct host *h, const struct id *id)
+{
+    for (size_t i = 0; i < h->leaving_count; i++)
+        if (id_equal(&h->leaving[i], id)) {
+            h->leaving[i] = h->leaving[--h->leaving_count];
+            return;
+        }
+}
+
+void host_network_retry(struct host *h)
+{
+    size_t count = h->leaving_count;
+    struct id leaving[LEAVING_MAX];
+
+    memcpy(leaving, h->leaving, count * sizeof(leaving[0]));
+    h->leaving_count = 0;
+    for (size_t i = 0; i < count; i++)
+        if (remove_network(h, &leaving[i]) < 0)
+            log_warn("agent", "network %s cannot be removed", leaving[i].text);
+}
+
 static int set_row(struct host *h, const struct assigned *row)
 {
-    if (row->network != NULL)
+    if (row->network != NULL) {
+        stay(h, &row->network->id);
         return set_network(h, row->network);
+    }
     if (row->endpoint != NULL)
         return set_endpoint(h, row->endpoint);
     if (row->service != NULL)
@@ -237,7 +272,7 @@ static void remove_endpoint(struct host *h, const struct endpoint *e)
 static int remove_row(struct host *h, const struct assigned *row)
 {
     if (row->network != NULL)
-        return overlay_network_remove(h->cfg.overlay, &row->network->id);
+        return remove_network(h, &row->network->id);
     if (row->endpoint != NULL)
         remove_endpoint(h, row->endpoint);
     if (row->service != NULL && h->cfg.services != NULL)

@@ -303,7 +303,7 @@ static void offer_endpoint(struct pass *p, const struct task *t, const struct at
     else
         (void)snprintf(name, sizeof(name), "%s.%s.%s",
                        t->service_name == NULL ? "" : t->service_name, t->node_id.text, t->id.text);
-    (void)snprintf(key, sizeof(key), "endpoint/%s/%s", t->id.text, at->network_id.text);
+    (void)snprintf(key, sizeof(key), "port/%s/%s", t->id.text, at->network_id.text);
     offer(p, &(struct assigned){ .key = key, .endpoint = &e });
 }
 
@@ -338,7 +338,7 @@ static void offer_gateways(struct pass *p, const struct omap *networks)
 
         if (omap_get(networks, id_slice(&g->network_id)) == NULL)
             continue;
-        (void)snprintf(key, sizeof(key), "endpoint/%s/%s", n->id.text, g->network_id.text);
+        (void)snprintf(key, sizeof(key), "port/%s/%s", n->id.text, g->network_id.text);
         offer(p, &(struct assigned){ .key = key, .endpoint = &e });
     }
 }

@@ -65,6 +65,10 @@ static void restart_place(struct plan *p, const struct service *s, struct place 
 
     if (!r.allowed)
         return; /* it stays as what it ended as; the place counts as taken */
+    if (dead->status.state == TASK_REJECTED && r.at > p->now.wall) {
+        plan_wake_at(p, r.at); /* preparing is what failed: it waits too */
+        return;
+    }
     task_shut(p, &place->live, TASK_SHUTDOWN);
     t = service_new_task(p, s, place, TASK_READY, r.at, r.count);
     if (t == NULL)

@@ -77,17 +77,18 @@ FIELDS_STRUCT(peer, PEER_FIELDS);
     X(S, 6, U64, ANY, raft_id, NULL, OPTIONAL) /* of that node as a manager; 0 = it is none */
 FIELDS_STRUCT(cluster_record, CLUSTER_RECORD_FIELDS);
 
-/* One row. Exactly one member is set, unless `gone`. */
-#define ASSIGNED_FIELDS(X, S)                                                                     \
-    X(S, 1, STR, LEN(1, 64), key, NULL, REQUIRED) /* "task/<id>", "endpoint/<id>/<network>" .. */ \
-    X(S, 2, BOOL, ANY, gone, NULL, OPTIONAL)                                                      \
-    X(S, 3, OPT, task, task, NULL, OPTIONAL)                                                      \
-    X(S, 4, OPT, secret, secret, NULL, OPTIONAL)                                                  \
-    X(S, 5, OPT, config, config, NULL, OPTIONAL)                                                  \
-    X(S, 6, OPT, network, network, NULL, OPTIONAL)                                                \
-    X(S, 7, OPT, endpoint, endpoint, NULL, OPTIONAL)                                              \
-    X(S, 8, OPT, service_record, service, NULL, OPTIONAL)                                         \
-    X(S, 9, OPT, peer, peer, NULL, OPTIONAL)                                                      \
+/* One row. Exactly one member is set, unless `gone`. Keys sort in the order in which rows are to be
+ * applied: cluster, config, network, peer, port (an endpoint), secret, service, task. */
+#define ASSIGNED_FIELDS(X, S)                                                                 \
+    X(S, 1, STR, LEN(1, 64), key, NULL, REQUIRED) /* "task/<id>", "port/<id>/<network>" .. */ \
+    X(S, 2, BOOL, ANY, gone, NULL, OPTIONAL)                                                  \
+    X(S, 3, OPT, task, task, NULL, OPTIONAL)                                                  \
+    X(S, 4, OPT, secret, secret, NULL, OPTIONAL)                                              \
+    X(S, 5, OPT, config, config, NULL, OPTIONAL)                                              \
+    X(S, 6, OPT, network, network, NULL, OPTIONAL)                                            \
+    X(S, 7, OPT, endpoint, endpoint, NULL, OPTIONAL)                                          \
+    X(S, 8, OPT, service_record, service, NULL, OPTIONAL)                                     \
+    X(S, 9, OPT, peer, peer, NULL, OPTIONAL)                                                  \
     X(S, 10, OPT, cluster_record, cluster, NULL, OPTIONAL)
 FIELDS_STRUCT(assigned, ASSIGNED_FIELDS);
 

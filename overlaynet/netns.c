@@ -18,7 +18,9 @@ static int open_self(void)
 {
     int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 
-    return fd < 0 ? -errno : fd;
+    if (fd < 0)
+        return -errno;
+    return fd;
 }
 
 int netns_enter(int fd, int *out_home)

@@ -286,7 +286,9 @@ static int open_root(const struct container *c)
     struct path p = path_of("%s/rootfs", c->run_dir.text);
     int fd = open(p.text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    return fd < 0 ? -errno : fd;
+    if (fd < 0)
+        return -errno;
+    return fd;
 }
 
 static void read_in_root(int root_fd, const char *path, struct buf *out)

@@ -58,6 +58,7 @@ static void add_network(pid_t pid, struct container_stats *s)
             char name[64];
             uint64_t n[10];
 
+            /* NOLINTNEXTLINE(cert-err34-c): the kernel writes these numbers */
             if (sscanf(line,
                        " %63[^:]: %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
                        " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,

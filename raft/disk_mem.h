@@ -24,8 +24,7 @@ struct disk_mem;
 /* An empty disk of so many bytes, counted in whole sectors per file; -ENOSPC beyond. NULL when
  * there is no memory. The caller owns it. */
 NODISCARD struct disk_mem *disk_mem_new(uint64_t capacity_bytes);
-NODISCARD struct disk_mem *disk_mem_clone(const struct disk_mem *d); /* cache and faults too */
-void disk_mem_free(struct disk_mem *d);                              /* accepts NULL */
+void disk_mem_free(struct disk_mem *d); /* accepts NULL */
 
 /* Carries out one operation, or the fault set for it.
  *   -ENOSPC, -ENOENT, -EIO, -ENOMEM */

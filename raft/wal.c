@@ -22,7 +22,8 @@
 #include "raft/wal_internal.h"
 
 /* One record beside its entries: header, state, padding before and after. */
-#define RECORD_OVERHEAD (WAL_HEADER_BYTES * 2 + WAL_STATE_BYTES + WAL_ALIGN_BYTES)
+#define STAGE_BYTES_KEPT (256 * KIB)
+#define RECORD_OVERHEAD  (WAL_HEADER_BYTES * 2 + WAL_STATE_BYTES + WAL_ALIGN_BYTES)
 
 void wal_config_defaults(struct wal_config *cfg)
 {
@@ -504,6 +505,22 @@ static void settle_done(struct wal *w)
 bool wal_is_settled(const struct wal *w)
 {
     return w->settle.state == WAL_SETTLE_DONE;
+}
+
+/* A burst leaves large buffers behind; the idle log gives them back. */
+void wal_shrink_stages(struct wal *w)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(w->stages); i++) {
+        struct wal_stage *s = &w->stages[i];
+        bool in_flight = i != w->gathering && w->lane_busy[WAL_LANE_LOG];
+
+        if (in_flight || s->len > 0 || s->cap <= STAGE_BYTES_KEPT)
+            continue;
+        sodium_memzero(s->bytes, s->cap);
+        free(s->bytes);
+        s->bytes = NULL;
+        s->cap = 0;
+    }
 }
 
 bool wal_take_job(struct wal *w, enum wal_lane lane, struct disk_job *out)

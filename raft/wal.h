@@ -145,7 +145,8 @@ int wal_error(const struct wal *w);
 
 /* Lets the spare lane note in the manifest how far the log is durable, so that a loss of its last
  * records is told from a torn tail even when no later record witnesses them. Not needed while
- * writes flow. Cheap; does nothing when the manifest knows already. */
+ * writes flow. Cheap; does nothing when the manifest knows already. Gives the memory of a burst
+ * back, too. */
 void wal_witness(struct wal *w);
 
 /* The disk may have room again: tries once more to make spares. */

@@ -229,6 +229,7 @@ NODISCARD int wal_reserve_segments(struct wal *w, size_t count);
 /* The configuration at the base; the next record will hold it. */
 void wal_set_conf(struct wal *w, struct slice conf);
 
+void wal_shrink_stages(struct wal *w);
 bool wal_take_spare_job(struct wal *w, struct disk_job *out);
 void wal_spare_job_done(struct wal *w, int status);
 

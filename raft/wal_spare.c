@@ -198,6 +198,7 @@ void wal_spare_job_done(struct wal *w, int status)
 void wal_witness(struct wal *w)
 {
     w->wants_witness = true;
+    wal_shrink_stages(w);
 }
 
 void wal_retry_space(struct wal *w)

@@ -496,8 +496,8 @@ static void test_a_snapshot_is_fetched_installed_and_durable(void **state)
     world_deinit(&w);
 }
 
-/* Nobody knows what is on a disk that refused a write: no more answers but "unknown", and the program
- * is told to stop. */
+/* Nobody knows what is on a disk that refused a write: no more answers but "unknown", and the
+ * program is told to stop. */
 static void test_a_failed_write_is_the_end(void **state)
 {
     struct rlimit none = { 0 }, before;

@@ -207,19 +207,3 @@ void rig_assert_entries(const struct rig *r, raft_index first, raft_index last)
         assert_memory_equal(e->data.ptr, want, e->data.len);
     }
 }
-
-struct disk_mem *rig_image(const struct rig *r)
-{
-    struct disk_mem *image = disk_mem_clone(r->disk);
-
-    assert_non_null(image);
-    return image;
-}
-
-void rig_set_image(struct rig *r, const struct disk_mem *image)
-{
-    assert_null(r->wal);
-    disk_mem_free(r->disk);
-    r->disk = disk_mem_clone(image);
-    assert_non_null(r->disk);
-}

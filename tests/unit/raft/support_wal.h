@@ -50,8 +50,4 @@ void rig_pattern(raft_index index, raft_term term, size_t len, uint8_t *out);
 /* The recovered entries are first..last, with the data that rig_append() gave them. */
 void rig_assert_entries(const struct rig *r, raft_index first, raft_index last);
 
-/* A copy of the disk as it is, to come back to. */
-struct disk_mem *rig_image(const struct rig *r);
-void rig_set_image(struct rig *r, const struct disk_mem *image); /* after rig_crash() */
-
 #endif /* TESTS_UNIT_RAFT_SUPPORT_WAL_H */

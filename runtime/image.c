@@ -172,7 +172,7 @@ int image_set_name(struct image_store *store, const char *name, const struct dig
             rc = keep_nameless(store, name);
         if (rc == 0)
             rc = put_name(store, name, manifest->text, config->text,
-                          index == NULL ? NULL : index->text);
+                          index == NULL ? NULL : index->text); /* "" is none too */
         if (rc == 0 && name != placeholder)
             fields_map_remove(&image_reference_type, &store->references.names, placeholder);
         rc = rc < 0 ? fault_system(f, rc, "image %s", name) : store_references(store, f);
@@ -359,6 +359,15 @@ static int find_by_name(const struct image_store *store, const char *name, struc
         return ERR_NOT_FOUND;
     reference_format(&ref, full);
     r = fields_map_get(&image_reference_type, &store->references.names, full);
+    /* A digest says what the image is, whatever it is called here. */
+    for (size_t i = 0; r == NULL && ref.digest.text[0] != '\0' && i < store->references.names.count;
+         i++) {
+        const struct image_reference *other = &store->references.names.items[i].value;
+
+        if (strcmp(other->manifest, ref.digest.text) == 0 ||
+            (other->index != NULL && strcmp(other->index, ref.digest.text) == 0))
+            r = other;
+    }
     if (r == NULL)
         return ERR_NOT_FOUND;
     *out = digest_from(r->manifest);

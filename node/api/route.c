@@ -1,0 +1,163 @@
+/* node/api/route.c - The table of paths, and finding a request's row in it.
+ *
+ * The table is searched from the top: about a hundred string comparisons, a few microseconds. */
+#include "node/api/route.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+
+#define MINOR_MAX 47 /* API_VERSION */
+#define MINOR_MIN 24 /* API_VERSION_MIN */
+
+static const struct route routes[] = {
+    { "GET", "_ping", ROUTE_LOCAL, handle_ping },
+    { "HEAD", "_ping", ROUTE_LOCAL, handle_ping },
+    { "GET", "version", ROUTE_LOCAL, handle_version },
+    { "GET", "info", ROUTE_CLUSTER, handle_info },
+    { "GET", "events", ROUTE_LOCAL, handle_events },
+    { "POST", "auth", ROUTE_LOCAL, handle_auth },
+
+    { "POST", "swarm/init", ROUTE_LOCAL, handle_swarm_init },
+    { "POST", "swarm/join", ROUTE_LOCAL, handle_swarm_join },
+    { "POST", "swarm/leave", ROUTE_LOCAL, handle_swarm_leave },
+    { "GET", "swarm", ROUTE_MANAGER, handle_swarm_inspect },
+    { "POST", "swarm/update", ROUTE_MANAGER, handle_swarm_update },
+    { "POST", "swarm/unlock", ROUTE_LOCAL, handle_swarm_unlock },
+    { "GET", "swarm/unlockkey", ROUTE_MANAGER, handle_swarm_unlock_key },
+
+    { "GET", "nodes", ROUTE_MANAGER, handle_node_list },
+    { "GET", "nodes/*", ROUTE_MANAGER, handle_node_inspect },
+    { "POST", "nodes/*/update", ROUTE_MANAGER, handle_node_update },
+    { "DELETE", "nodes/*", ROUTE_MANAGER, handle_node_remove },
+
+    { "GET", "services", ROUTE_MANAGER, handle_service_list },
+    { "POST", "services/create", ROUTE_MANAGER, handle_service_create },
+    { "GET", "services/*", ROUTE_MANAGER, handle_service_inspect },
+    { "POST", "services/*/update", ROUTE_MANAGER, handle_service_update },
+    { "DELETE", "services/*", ROUTE_MANAGER, handle_service_remove },
+    { "GET", "tasks", ROUTE_MANAGER, handle_task_list },
+    { "GET", "tasks/*", ROUTE_MANAGER, handle_task_inspect },
+
+    { "GET", "networks", ROUTE_CLUSTER, handle_network_list },
+    { "POST", "networks/create", ROUTE_MANAGER, handle_network_create },
+    { "POST", "networks/prune", ROUTE_CLUSTER, handle_network_prune },
+    { "GET", "networks/*", ROUTE_CLUSTER, handle_network_inspect },
+    { "DELETE", "networks/*", ROUTE_MANAGER, handle_network_remove },
+
+    { "GET", "secrets", ROUTE_MANAGER, handle_secret_list },
+    { "POST", "secrets/create", ROUTE_MANAGER, handle_secret_create },
+    { "GET", "secrets/*", ROUTE_MANAGER, handle_secret_inspect },
+    { "POST", "secrets/*/update", ROUTE_MANAGER, handle_secret_update },
+    { "DELETE", "secrets/*", ROUTE_MANAGER, handle_secret_remove },
+    { "GET", "configs", ROUTE_MANAGER, handle_config_list },
+    { "POST", "configs/create", ROUTE_MANAGER, handle_config_create },
+    { "GET", "configs/*", ROUTE_MANAGER, handle_config_inspect },
+    { "POST", "configs/*/update", ROUTE_MANAGER, handle_config_update },
+    { "DELETE", "configs/*", ROUTE_MANAGER, handle_config_remove },
+};
+
+int route_version(const char **path, unsigned *minor)
+{
+    const char *p = *path;
+    char *end = NULL;
+    unsigned long n;
+
+    *minor = MINOR_MAX;
+    if (strncmp(p, "/v", 2) != 0 || p[2] < '0' || p[2] > '9')
+        return 0;
+    if (strncmp(p, "/v1.", 4) != 0 || p[4] < '0' || p[4] > '9')
+        return p[2] == '1' ? ERR_MALFORMED : ERR_UNSUPPORTED;
+    n = strtoul(p + 4, &end, 10);
+    if (*end != '/' || end - p > 7)
+        return ERR_MALFORMED;
+    *path = end;
+    if (n < MINOR_MIN || n > MINOR_MAX)
+        return ERR_UNSUPPORTED;
+    *minor = (unsigned)n;
+    return 0;
+}
+
+/* The end of the part of a path that starts at `p`. */
+static const char *part_end(const char *p)
+{
+    const char *slash = strchr(p, '/');
+
+    return slash != NULL ? slash : p + strlen(p);
+}
+
+static size_t part_count(const char *p)
+{
+    size_t n = 1;
+
+    for (; *p != '\0'; p++)
+        n += *p == '/';
+    return n;
+}
+
+/* The end of `count` parts from `p`. */
+static const char *parts_end(const char *p, size_t count)
+{
+    const char *end = part_end(p);
+
+    while (--count > 0)
+        end = part_end(end + 1);
+    return end;
+}
+
+bool route_match(const char *pattern, char *path, char *args[ROUTE_ARGS_MAX])
+{
+    size_t want = part_count(pattern), have = part_count(path), arg_count = 0;
+    struct {
+        char *start;
+        size_t len;
+    } found[ROUTE_ARGS_MAX];
+    bool many = strstr(pattern, "**") != NULL;
+
+    if (many ? have < want : have != want)
+        return false;
+    for (char *p = path;;) {
+        const char *pattern_end = part_end(pattern);
+        size_t pattern_len = (size_t)(pattern_end - pattern);
+        bool wild = pattern[0] == '*';
+        /* There is one "**" at most, so what it stands for is what the others leave. */
+        const char *end = parts_end(p, wild && pattern_len == 2 ? have - want + 1 : 1);
+        size_t len = (size_t)(end - p);
+
+        if (wild) {
+            if (len == 0 || arg_count == ROUTE_ARGS_MAX)
+                return false;
+            found[arg_count].start = p;
+            found[arg_count++].len = len;
+        } else if (len != pattern_len || memcmp(p, pattern, len) != 0) {
+            return false;
+        }
+        if (*pattern_end == '\0' || *end == '\0')
+            break;
+        pattern = pattern_end + 1;
+        p += len + 1;
+    }
+    for (size_t i = 0; i < ROUTE_ARGS_MAX; i++)
+        args[i] = NULL;
+    for (size_t i = 0; i < arg_count; i++) {
+        args[i] = found[i].start;
+        found[i].start[found[i].len] = '\0';
+    }
+    return true;
+}
+
+const struct route *route_find(const char *method, char *path, char *args[ROUTE_ARGS_MAX],
+                               bool *other_method)
+{
+    *other_method = false;
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+        if (strcmp(routes[i].method, method) == 0 && route_match(routes[i].pattern, path, args))
+            return &routes[i];
+    }
+    /* Only for the right refusal, so it does not matter that this cuts the path. */
+    for (size_t i = 0; i < ARRAY_LEN(routes) && !*other_method; i++)
+        *other_method = route_match(routes[i].pattern, path, args);
+    return NULL;
+}

@@ -1,0 +1,59 @@
+/* tests/unit/node_api/support_api.h - The API in front of a fake daemon, on a real socket.
+ *
+ * The fake has a real store and real admission; what is proposed is applied at the next turn
+ * of the loop. There is no raft, no other node and no container. */
+#ifndef TESTS_UNIT_NODE_API_SUPPORT_API_H
+#define TESTS_UNIT_NODE_API_SUPPORT_API_H
+
+#include "node/api/api.h"
+#include "tests/support/unit.h"
+
+struct world {
+    uv_loop_t loop;
+    struct api *api;
+    char socket[108];
+    struct store *store; /* NULL: no manager */
+    struct prng prng;
+    uint64_t index;
+    enum api_membership membership;
+    struct id node_id;
+    struct node_description description;
+
+    /* What the fake was asked. */
+    char joined_token[128], joined_remote[128];
+    unsigned reads, proposals;
+    /* What it should do. */
+    int fail_read, fail_propose; /* err of the next */
+    int stale_count;             /* so many proposals lose a race */
+    unsigned silent;             /* this many calls never come back until world_answer */
+    struct pending_call *pending;
+    bool closed;
+};
+
+void world_open(struct world *w);        /* in no cluster */
+void world_open_member(struct world *w); /* a cluster of this one manager */
+void world_close(struct world *w);
+void world_close_api(struct world *w);   /* earlier than the rest */
+void world_run_pending(struct world *w); /* completes calls that were kept silent */
+
+struct answer {
+    int status;
+    char head[4096];
+    char *body; /* NUL-terminated */
+    size_t body_len;
+};
+
+/* One HTTP/1.0 request; runs the loop until it is answered. `body` may be NULL. */
+struct answer ask(struct world *w, const char *method, const char *path, const char *body);
+/* The same with the bytes of a whole request. */
+struct answer ask_raw(struct world *w, const char *bytes, size_t len);
+void answer_free(struct answer *a);
+
+/* Asks, expects the status, and returns the body as JSON (json_decref; NULL: none). */
+struct json_t *ask_json(struct world *w, const char *method, const char *path, const char *body,
+                        int status);
+/* Asks, and expects an error whose message contains the text. */
+void assert_refused(struct world *w, const char *method, const char *path, const char *body,
+                    int status, const char *message_part);
+
+#endif /* TESTS_UNIT_NODE_API_SUPPORT_API_H */

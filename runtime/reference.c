@@ -58,7 +58,7 @@ static bool is_registry(const char *text)
         if (!is_alnum(*p) && strchr(bracket ? ".-:[]" : ".-:", *p) == NULL)
             return false;
     }
-    return text[0] != '\0';
+    return is_alnum(text[0]) || bracket; /* ".." is a path, not a host */
 }
 
 static bool is_tag(const char *text)

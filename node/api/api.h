@@ -129,7 +129,7 @@ struct api_config {
     const char *socket;         /* path; a stale one is replaced, a live one is an error */
     const char *state_dir;      /* shown as DockerRootDir */
     const char *version;        /* of the program */
-    struct runtime *runtime;    /* borrowed until api_close's on_closed; may not be ready yet */
+    struct runtime *runtime;    /* borrowed until api_close's on_closed; ready. NULL: none */
     struct api_backend backend; /* copied */
 };
 

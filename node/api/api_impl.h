@@ -43,6 +43,8 @@ struct api {
     bool closing;
     unsigned pending;     /* requests not freed */
     struct list requests; /* struct request, link */
+    struct list execs;    /* struct exec of exec.c */
+    size_t exec_count;
     struct prng ids;
     struct events events;
     void (*on_closed)(void *ctx);
@@ -103,7 +105,11 @@ struct request *request_new(struct api *api, struct MHD_Connection *conn, const 
                             const char *url);
 void request_hold(struct request *r);    /* a call will come back */
 void request_release(struct request *r); /* it has */
-void request_ready(struct request *r);   /* the whole body is here: run the handler */
+/* When a call comes back: whether it has its answer already, or its client has gone. */
+bool request_is_over(const struct request *r);
+/* Zeroed memory that lives as long as the request; NULL: answered. Once per request. */
+void *request_state(struct request *r, size_t size);
+void request_ready(struct request *r); /* the whole body is here: run the handler */
 
 /* The value of a query parameter, borrowed; NULL when absent. */
 const char *request_query(const struct request *r, const char *name);
@@ -112,12 +118,17 @@ const char *request_header(const struct request *r, const char *name);
 bool request_flag(const struct request *r, const char *name);
 /* Answers 400 itself and returns false when it is not there or not a number. */
 bool request_version(struct request *r, uint64_t *out);
+/* A time: seconds, RFC 3339, or "10m" ago; absent is 0. False: none of them. */
+bool request_moment(const struct request *r, const char *name, wall_ns *out);
 bool request_filters(struct request *r, struct filters *out, const char *const *known);
 
 /* Reads the body by its field table; on failure answers and returns false, `out` is zero then. */
 bool request_parse(struct request *r, const struct fields *type, void *out);
 
 void request_status(const struct request *r, struct api_status *out);
+struct runtime *request_runtime(struct request *r); /* NULL: answered */
+/* The container of this host that the path names; NULL: answered. */
+const struct container_info *request_container(struct request *r);
 const struct store *request_store(const struct request *r);
 /* The object that the path names; answers 404 or 400 itself: NULL. */
 const struct object *request_object(struct request *r, unsigned kind);
@@ -130,7 +141,9 @@ void request_commit(struct request *r, int rc, unsigned status, json_t *body);
 /* --- reply.c. Each request is answered exactly once. */
 void reply_json(struct request *r, unsigned status, json_t *body); /* steals; NULL: no memory */
 void reply_empty(struct request *r, unsigned status);
-void reply_text(struct request *r, unsigned status, const char *text);
+void reply_text(struct request *r, unsigned status, const char *content_type, const char *text);
+/* Hands the connection over: `handler` gets `r`. */
+void reply_upgrade(struct request *r, MHD_UpgradeHandler handler, const char *content_type);
 void reply_status(struct request *r, unsigned status, const char *format, ...) PRINTF_LIKE(3, 4);
 /* By code; `why` may be NULL or "". */
 void reply_error(struct request *r, int err, const char *why);

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 #include "base/err.h"
-#include "base/time_text.h"
 #include "node/api/api_impl.h"
+#include "node/api/logs.h"
 
 struct listener {
     struct filters filters;
@@ -189,6 +189,8 @@ void api_on_changed(struct api *api, const struct store_changes *changes)
         const char *action = c->before == NULL ? "create" : c->after == NULL ? "remove" : "update";
         json_t *attributes;
 
+        if (c->kind == OBJECT_TASK && c->after != NULL)
+            logs_on_task(api, (const struct task *)(const void *)c->after);
         if (c->kind == OBJECT_TASK || c->kind == OBJECT_CLUSTER || c->kind == OBJECT_REMOVAL)
             continue;
         attributes = json_object();
@@ -266,29 +268,6 @@ static void on_until(uv_timer_t *timer)
     stream_end(timer->data);
 }
 
-/* "1700000000", "1700000000.5", RFC 3339, or "10m" ago. False: none of them. */
-static bool parse_moment(const char *text, wall_ns *out)
-{
-    char *end;
-    int64_t ago;
-    double seconds;
-
-    *out = 0;
-    if (text == NULL || text[0] == '\0')
-        return true;
-    if (time_parse(slice_of_str(text), out) == 0)
-        return true;
-    if (duration_parse(slice_of_str(text), &ago) == 0 && strcmp(text, "0") != 0) {
-        *out = api_wall_now() - ago;
-        return true;
-    }
-    seconds = strtod(text, &end);
-    if (*end != '\0' || !(seconds >= 0 && seconds < 9e9))
-        return false;
-    *out = (wall_ns)(seconds * 1e9);
-    return true;
-}
-
 static int start_until(struct request *r, struct listener *l)
 {
     wall_ns now = api_wall_now();
@@ -318,8 +297,7 @@ void handle_events(struct request *r)
     struct filters f;
     wall_ns since, until;
 
-    if (!parse_moment(request_query(r, "since"), &since) ||
-        !parse_moment(request_query(r, "until"), &until)) {
+    if (!request_moment(r, "since", &since) || !request_moment(r, "until", &until)) {
         reply_status(r, MHD_HTTP_BAD_REQUEST,
                      "invalid since or until: give seconds, a time as 2026-11-23T10:00:00Z, or how "
                      "long ago as 10m");

@@ -63,7 +63,7 @@ void reply_empty(struct request *r, unsigned status)
     answer(r, status, MHD_create_response_from_buffer(0, empty, MHD_RESPMEM_PERSISTENT));
 }
 
-void reply_text(struct request *r, unsigned status, const char *text)
+void reply_text(struct request *r, unsigned status, const char *content_type, const char *text)
 {
     char *copy = strdup(text);
     struct MHD_Response *response = NULL;
@@ -73,7 +73,14 @@ void reply_text(struct request *r, unsigned status, const char *text)
     if (response == NULL)
         free(copy);
     answer(r, status, response);
-    reply_header(r, "Content-Type", "text/plain; charset=utf-8");
+    reply_header(r, "Content-Type", content_type);
+}
+
+void reply_upgrade(struct request *r, MHD_UpgradeHandler handler, const char *content_type)
+{
+    answer(r, MHD_HTTP_SWITCHING_PROTOCOLS, MHD_create_response_for_upgrade(handler, r));
+    reply_header(r, "Upgrade", "tcp");
+    reply_header(r, "Content-Type", content_type);
 }
 
 void reply_status(struct request *r, unsigned status, const char *format, ...)

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/time_text.h"
 #include "base/utf8.h"
 #include "node/api/api_impl.h"
 
@@ -97,6 +98,20 @@ void request_hold(struct request *r)
     r->refs++;
 }
 
+bool request_is_over(const struct request *r)
+{
+    return r->conn == NULL || r->response != NULL;
+}
+
+void *request_state(struct request *r, size_t size)
+{
+    CHECK(r->state == NULL);
+    r->state = calloc(1, size);
+    if (r->state == NULL)
+        reply_error(r, -ENOMEM, NULL);
+    return r->state;
+}
+
 void request_release(struct request *r)
 {
     struct api *api = r->api;
@@ -153,7 +168,7 @@ static void on_read(void *owner, int err, const struct field_error *why)
 {
     struct request *r = owner;
 
-    if (r->response != NULL || r->conn == NULL)
+    if (request_is_over(r))
         ; /* the daemon is stopping */
     else if (err < 0)
         reply_error(r, err, why != NULL ? why->text : NULL);
@@ -227,6 +242,27 @@ bool request_version(struct request *r, uint64_t *out)
     return true;
 }
 
+bool request_moment(const struct request *r, const char *name, wall_ns *out)
+{
+    const char *text = request_query(r, name);
+    char *end;
+    int64_t ago;
+    double seconds;
+
+    *out = 0;
+    if (text == NULL || text[0] == '\0' || time_parse(slice_of_str(text), out) == 0)
+        return true;
+    seconds = strtod(text, &end);
+    if (*end == '\0' && seconds >= 0 && seconds < 9e9) {
+        *out = (wall_ns)(seconds * 1e9);
+        return true;
+    }
+    if (duration_parse(slice_of_str(text), &ago) < 0)
+        return false;
+    *out = api_wall_now() - ago;
+    return true;
+}
+
 bool request_filters(struct request *r, struct filters *out, const char *const *known)
 {
     int rc = filters_parse(request_query(r, "filters"), known, out, &r->err);
@@ -245,6 +281,13 @@ bool request_parse(struct request *r, const struct fields *type, void *out)
         reply_error(r, rc, r->err.text);
     }
     return rc == 0;
+}
+
+struct runtime *request_runtime(struct request *r)
+{
+    if (r->api->cfg.runtime == NULL)
+        reply_status(r, MHD_HTTP_SERVICE_UNAVAILABLE, "this daemon runs no containers");
+    return r->api->cfg.runtime;
 }
 
 const struct store *request_store(const struct request *r)
@@ -277,7 +320,7 @@ static void on_proposed(void *owner, int err, const struct field_error *why)
 {
     struct request *r = owner;
 
-    if (r->response != NULL || r->conn == NULL) {
+    if (request_is_over(r)) {
         request_release(r); /* the daemon is stopping */
         return;
     }

@@ -43,8 +43,6 @@ void handle_ping(struct request *r);
 void handle_version(struct request *r);
 void handle_info(struct request *r);
 void handle_auth(struct request *r);
-/* disk.c */
-void handle_df(struct request *r);
 /* events.c */
 void handle_events(struct request *r);
 /* swarm.c */
@@ -124,5 +122,6 @@ void handle_volume_list(struct request *r);
 void handle_volume_create(struct request *r);
 void handle_volume_inspect(struct request *r);
 void handle_volume_remove(struct request *r);
+void handle_df(struct request *r);
 
 #endif /* NODE_API_ROUTE_H */

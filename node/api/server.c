@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "base/utf8.h"
 #include "node/api/api_impl.h"
+#include "node/api/exec.h"
 
 #define SWEEP_INTERVAL_MS 1000
 #define CONNECTION_MEMORY (32 * KIB) /* libmicrohttpd's per connection: headers must fit */
@@ -176,12 +177,10 @@ static void on_completed(void *cls, struct MHD_Connection *conn, void **state,
     r->conn = NULL;
     r->suspended = false;
     upload_end(r);
-    if (r->stream.open && r->stream.on_gone != NULL) {
-        void (*on_gone)(struct request *) = r->stream.on_gone;
-
-        r->stream.on_gone = NULL;
+    if (r->stream.open) {
         r->stream.open = false;
-        on_gone(r);
+        if (r->stream.on_gone != NULL)
+            r->stream.on_gone(r);
     }
     request_release(r);
 }
@@ -204,6 +203,7 @@ static void on_sweep(uv_timer_t *timer)
         if (poll(&p, 1, 0) == 1 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0)
             stream_end(r);
     }
+    execs_sweep(api);
 }
 
 /* --- Opening and closing -------------------------------------------------------------------- */
@@ -303,6 +303,7 @@ static void finish_close(struct api *api)
     if (api->open_handles > 0 || api->pending > 0 || !api->closing)
         return;
     events_deinit(&api->events);
+    execs_free(api);
     if (api->on_closed != NULL)
         api->on_closed(api->closed_ctx);
     free(api);
@@ -368,6 +369,7 @@ int api_open(const struct api_config *cfg, struct api **out, char *why, size_t w
         return -ENOMEM;
     api->cfg = *cfg;
     list_init(&api->requests);
+    list_init(&api->execs);
     randombytes_buf(&seed, sizeof(seed));
     prng_init(&api->ids, seed);
     rc = listen_at(cfg->socket, why, why_len);
@@ -416,6 +418,7 @@ void api_close(struct api *api, void (*on_closed)(void *ctx), void *ctx)
     end_requests(api);
     api->closing = true;
     if (api->daemon != NULL) {
+        execs_close(api);
         (void)MHD_run(api->daemon); /* sends what was just answered */
         (void)unlink(api->cfg.socket);
         api->pending++; /* not freed while libmicrohttpd lets go of its connections */

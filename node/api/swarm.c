@@ -17,7 +17,7 @@ static void on_membership(struct request *r, int err, const char *why, bool with
 {
     struct api_status st;
 
-    if (r->response != NULL || r->conn == NULL) {
+    if (request_is_over(r)) {
         request_release(r); /* the daemon is stopping */
         return;
     }

@@ -1,6 +1,5 @@
 /* node/api/system.c - /_ping, /version, /info, /auth. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/utsname.h>
 
 #include "base/err.h"
@@ -25,7 +24,7 @@ void handle_ping(struct request *r)
         (void)snprintf(swarm, sizeof(swarm), "active/%s", st.is_manager ? "manager" : "worker");
     else
         (void)snprintf(swarm, sizeof(swarm), "%s", membership_text(st.membership));
-    reply_text(r, MHD_HTTP_OK, "OK");
+    reply_text(r, MHD_HTTP_OK, "text/plain; charset=utf-8", "OK");
     reply_header(r, "Swarm", swarm);
     reply_header(r, "Builder-Version", "1");
     reply_header(r, "Cache-Control", "no-cache, no-store, must-revalidate");
@@ -148,16 +147,15 @@ static json_t *swarm_info_json(const struct request *r, const struct api_status 
 
 /* An answer under way that still needs the number of images. */
 struct info {
-    struct request *r;
     json_int_t images;
 };
 
 static void count_image(void *owner, const struct image_info *image)
 {
-    struct info *i = owner;
+    struct request *r = owner;
 
     (void)image;
-    i->images++;
+    ((struct info *)r->state)->images++;
 }
 
 static json_t *info_json(struct request *r, json_int_t images)
@@ -204,30 +202,23 @@ static json_t *info_json(struct request *r, json_int_t images)
 
 static void on_images(void *owner, int err, const char *message)
 {
-    struct info *i = owner;
-    struct request *r = i->r;
+    struct request *r = owner;
+    const struct info *i = r->state;
 
-    (void)message;
-    if (r->response == NULL && r->conn != NULL)
+    (void)message; /* a host whose images cannot be counted has still much to tell */
+    if (!request_is_over(r))
         reply_json(r, MHD_HTTP_OK, info_json(r, err < 0 ? 0 : i->images));
-    free(i);
     request_release(r);
 }
 
 void handle_info(struct request *r)
 {
-    struct info *i;
-
     if (r->api->cfg.runtime == NULL) {
         reply_json(r, MHD_HTTP_OK, info_json(r, 0));
         return;
     }
-    i = calloc(1, sizeof(*i));
-    if (i == NULL) {
-        reply_error(r, -ENOMEM, NULL);
+    if (request_state(r, sizeof(struct info)) == NULL)
         return;
-    }
-    i->r = r;
     request_hold(r);
-    runtime_image_list(r->api->cfg.runtime, count_image, on_images, i);
+    runtime_image_list(r->api->cfg.runtime, count_image, on_images, r);
 }

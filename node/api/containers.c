@@ -1,0 +1,290 @@
+/* node/api/containers.c - /containers: those of this host. The tasks' own are the agent's: what is
+ * stopped or removed here, it will replace. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "node/api/api_impl.h"
+#include "node/api/container_json.h"
+
+/* --- Reading -------------------------------------------------------------------------------- */
+
+struct listing {
+    json_t *list;
+    struct filters filters;
+    bool all;
+    wall_ns now;
+};
+
+static void add_container(void *owner, const struct container_info *info)
+{
+    struct listing *l = owner;
+    const struct filters *f = &l->filters;
+    const char *name = info->spec->name != NULL ? info->spec->name : "";
+    bool running = info->state == CONTAINER_RUNNING || info->state == CONTAINER_PAUSED;
+    static const char *const healths[] = { "none", "starting", "healthy", "unhealthy" };
+
+    if ((!l->all && !running && !filters_has(f, "status")) ||
+        !filters_prefix(f, "id", info->spec->id) || !filters_part(f, "name", name) ||
+        !filters_exact(f, "status", container_state_text(info)) ||
+        !filters_exact(f, "health", healths[info->health]) ||
+        !filters_part(f, "ancestor", info->spec->image) ||
+        !filters_labels(f, "label", &info->spec->labels))
+        return;
+    /* Newest first, as people expect it. */
+    if (l->list != NULL &&
+        json_array_insert_new(l->list, 0, container_summary_json(info, l->now)) < 0) {
+        json_decref(l->list);
+        l->list = NULL;
+    }
+}
+
+void handle_container_list(struct request *r)
+{
+    static const char *const known[] = {
+        "ancestor", "health", "id", "label", "name", "status", NULL
+    };
+    struct listing l = { .all = request_flag(r, "all"), .now = api_wall_now() };
+    struct runtime *rt = request_runtime(r);
+    const char *limit = request_query(r, "limit");
+
+    if (rt == NULL || !request_filters(r, &l.filters, known))
+        return;
+    l.all = l.all || (limit != NULL && atoi(limit) > 0);
+    l.list = json_array();
+    runtime_container_list(rt, add_container, &l);
+    filters_deinit(&l.filters);
+    if (limit != NULL && atoi(limit) > 0) {
+        while (json_array_size(l.list) > (size_t)atoi(limit))
+            (void)json_array_remove(l.list, json_array_size(l.list) - 1); /* it is there */
+    }
+    reply_json(r, MHD_HTTP_OK, l.list);
+}
+
+const struct container_info *request_container(struct request *r)
+{
+    struct runtime *rt = request_runtime(r);
+    const struct container_info *info;
+
+    if (rt == NULL)
+        return NULL;
+    info = runtime_container_inspect(rt, r->args[0]);
+    if (info == NULL)
+        reply_status(r, MHD_HTTP_NOT_FOUND, "No such container: %s", r->args[0]);
+    return info;
+}
+
+void handle_container_inspect(struct request *r)
+{
+    const struct container_info *info = request_container(r);
+
+    if (info != NULL)
+        reply_json(r, MHD_HTTP_OK, container_detail_json(info));
+}
+
+/* --- Acting --------------------------------------------------------------------------------- */
+
+static void on_done(void *owner, int err, const char *message)
+{
+    struct request *r = owner;
+
+    if (!request_is_over(r) && err < 0)
+        reply_error(r, err, message);
+    else if (!request_is_over(r))
+        reply_empty(r, MHD_HTTP_NO_CONTENT);
+    request_release(r);
+}
+
+/* Seconds of "t", or the container's own grace. False: answered. */
+static bool parse_grace(struct request *r, uint64_t *out)
+{
+    const char *text = request_query(r, "t");
+    char *end;
+    long seconds;
+
+    *out = UINT64_MAX;
+    if (text == NULL || text[0] == '\0' || text[0] == '-')
+        return true;
+    seconds = strtol(text, &end, 10);
+    if (*end != '\0' || seconds > 1000000) {
+        reply_status(r, MHD_HTTP_BAD_REQUEST, "invalid t '%.32s': give seconds", text);
+        return false;
+    }
+    *out = (uint64_t)seconds * NS_PER_S;
+    return true;
+}
+
+/* 0: not given. False: answered. */
+static bool parse_signal(struct request *r, int *out)
+{
+    const char *text = request_query(r, "signal");
+
+    *out = 0;
+    if (text == NULL || text[0] == '\0' || container_signal_parse(text, out) == 0)
+        return true;
+    reply_status(r, MHD_HTTP_BAD_REQUEST, "Invalid signal: %.64s", text);
+    return false;
+}
+
+void handle_container_stop(struct request *r)
+{
+    const struct container_info *info = request_container(r);
+    uint64_t grace_ns;
+    int signal;
+
+    if (info == NULL || !parse_grace(r, &grace_ns) || !parse_signal(r, &signal))
+        return;
+    if (info->state == CONTAINER_CREATED || info->state == CONTAINER_EXITED) {
+        reply_empty(r, MHD_HTTP_NOT_MODIFIED);
+        return;
+    }
+    request_hold(r);
+    runtime_container_stop(r->api->cfg.runtime, info->spec->id, signal, grace_ns, on_done, r);
+}
+
+void handle_container_start(struct request *r)
+{
+    const struct container_info *info = request_container(r);
+
+    if (info == NULL)
+        return;
+    if (info->state == CONTAINER_RUNNING) {
+        reply_empty(r, MHD_HTTP_NOT_MODIFIED);
+        return;
+    }
+    request_hold(r);
+    runtime_container_start(r->api->cfg.runtime, info->spec->id, on_done, r);
+}
+
+static void on_stopped(void *owner, int err, const char *message)
+{
+    struct request *r = owner;
+    const struct container_info *info;
+
+    if (err < 0 || request_is_over(r)) {
+        on_done(r, err, message);
+        return;
+    }
+    info = request_container(r);
+    if (info == NULL)
+        request_release(r);
+    else
+        runtime_container_start(r->api->cfg.runtime, info->spec->id, on_done, r);
+}
+
+void handle_container_restart(struct request *r)
+{
+    const struct container_info *info = request_container(r);
+    uint64_t grace_ns;
+    int signal;
+
+    if (info == NULL || !parse_grace(r, &grace_ns) || !parse_signal(r, &signal))
+        return;
+    request_hold(r);
+    runtime_container_stop(r->api->cfg.runtime, info->spec->id, signal, grace_ns, on_stopped, r);
+}
+
+void handle_container_kill(struct request *r)
+{
+    const struct container_info *info = request_container(r);
+    int signal;
+
+    if (info == NULL || !parse_signal(r, &signal))
+        return;
+    request_hold(r);
+    runtime_container_kill(r->api->cfg.runtime, info->spec->id, signal != 0 ? signal : 9, on_done,
+                           r);
+}
+
+void handle_container_pause(struct request *r)
+{
+    const struct container_info *info = request_container(r);
+
+    if (info == NULL)
+        return;
+    request_hold(r);
+    runtime_container_pause(r->api->cfg.runtime, info->spec->id, on_done, r);
+}
+
+void handle_container_unpause(struct request *r)
+{
+    const struct container_info *info = request_container(r);
+
+    if (info == NULL)
+        return;
+    request_hold(r);
+    runtime_container_unpause(r->api->cfg.runtime, info->spec->id, on_done, r);
+}
+
+static void on_exited(void *owner, int err, const char *message)
+{
+    struct request *r = owner;
+    const struct container_info *info;
+
+    if (err < 0 || request_is_over(r)) {
+        on_done(r, err, message);
+        return;
+    }
+    info = request_container(r);
+    if (info != NULL)
+        reply_json(r, MHD_HTTP_OK, json_pack("{s:i,s:n}", "StatusCode", info->exit_code, "Error"));
+    request_release(r);
+}
+
+void handle_container_wait(struct request *r)
+{
+    const struct container_info *info = request_container(r);
+
+    if (info == NULL)
+        return;
+    request_hold(r);
+    runtime_container_wait(r->api->cfg.runtime, info->spec->id, on_exited, r);
+}
+
+void handle_container_remove(struct request *r)
+{
+    const struct container_info *info = request_container(r);
+    enum container_remove how = REMOVE_STOPPED;
+
+    if (info == NULL)
+        return;
+    if (request_flag(r, "force"))
+        how = request_flag(r, "v") ? REMOVE_FORCE_VOLUMES : REMOVE_FORCE;
+    request_hold(r);
+    runtime_container_remove(r->api->cfg.runtime, info->spec->id, how, on_done, r);
+}
+
+/* --- Stats: one reading, with what it is compared to -----------------------------------------*/
+
+static void on_stats(void *owner, int err, const char *message, const struct container_stats *stats)
+{
+    struct request *r = owner;
+    const struct container_info *info;
+
+    if (err < 0 || request_is_over(r)) {
+        on_done(r, err, message);
+        return;
+    }
+    info = request_container(r);
+    if (info != NULL)
+        reply_json(r, MHD_HTTP_OK,
+                   container_stats_json(info, stats, &(struct container_stats){ 0 }));
+    request_release(r);
+}
+
+void handle_container_stats(struct request *r)
+{
+    const struct container_info *info = request_container(r);
+    const char *stream = request_query(r, "stream");
+
+    if (info == NULL)
+        return;
+    if (stream == NULL || request_flag(r, "stream")) {
+        reply_status(r, MHD_HTTP_NOT_IMPLEMENTED,
+                     "a stream of statistics is not served: ask with stream=false as often as "
+                     "needed (docker stats --no-stream)");
+        return;
+    }
+    request_hold(r);
+    runtime_container_stats(r->api->cfg.runtime, info->spec->id, on_stats, r);
+}

@@ -218,25 +218,11 @@ int netlink_delete_link(struct netlink *nl, uint32_t index)
     return not_there_is_done(request(nl, h));
 }
 
-static int each_index(const struct nlmsghdr *h, void *ctx)
-{
-    const struct ifinfomsg *i = mnl_nlmsg_get_payload(h);
-
-    *(uint32_t *)ctx = (uint32_t)i->ifi_index;
-    return MNL_CB_OK;
-}
-
 uint32_t netlink_index(struct netlink *nl, const char *name)
 {
-    struct nlmsghdr *h = begin(nl, RTM_GETLINK, NLM_F_ACK);
-    struct ifinfomsg *i = mnl_nlmsg_put_extra_header(h, sizeof(*i));
-    uint32_t index = 0;
+    struct netlink_found found;
 
-    i->ifi_family = AF_UNSPEC;
-    mnl_attr_put_strz(h, IFLA_IFNAME, name);
-    if (exchange(nl, h, each_index, &index) < 0)
-        return 0;
-    return index;
+    return netlink_find(nl, name, &found) == 0 ? found.index : 0;
 }
 
 /* --- Bridge ---------------------------------------------------------------------------------- */
@@ -431,12 +417,23 @@ static void copy_text(char *out, size_t cap, const struct nlattr *a)
     out[len] = '\0';
 }
 
+static int on_port_attr(const struct nlattr *a, void *ctx)
+{
+    struct netlink_found *f = ctx;
+
+    if (mnl_attr_get_type(a) == IFLA_BRPORT_LOCKED)
+        f->locked = mnl_attr_get_u8(a) != 0;
+    return MNL_CB_OK;
+}
+
 static int on_kind(const struct nlattr *a, void *ctx)
 {
     struct netlink_found *f = ctx;
 
     if (mnl_attr_get_type(a) == IFLA_INFO_KIND)
         copy_text(f->kind, sizeof(f->kind), a);
+    if (mnl_attr_get_type(a) == IFLA_INFO_SLAVE_DATA)
+        return mnl_attr_parse_nested(a, on_port_attr, f);
     return MNL_CB_OK;
 }
 
@@ -479,6 +476,27 @@ static int each_link(const struct nlmsghdr *h, void *ctx)
     if (mnl_attr_parse(h, sizeof(*i), on_link_attr, &f) >= 0)
         d->each(d->ctx, &f);
     return MNL_CB_OK;
+}
+
+static void keep_link(void *ctx, const struct netlink_found *found)
+{
+    *(struct netlink_found *)ctx = *found;
+}
+
+int netlink_find(struct netlink *nl, const char *name, struct netlink_found *out)
+{
+    struct netlink_found found = { 0 };
+    struct link_dump d = { .each = keep_link, .ctx = &found };
+    struct nlmsghdr *h = begin(nl, RTM_GETLINK, NLM_F_ACK);
+    struct ifinfomsg *i = mnl_nlmsg_put_extra_header(h, sizeof(*i));
+    int rc;
+
+    i->ifi_family = AF_UNSPEC;
+    mnl_attr_put_strz(h, IFLA_IFNAME, name);
+    rc = exchange(nl, h, each_link, &d);
+    if (rc == 0)
+        *out = found;
+    return rc == -ENODEV ? ERR_NOT_FOUND : rc;
 }
 
 int netlink_list_links(struct netlink *nl, void (*each)(void *ctx, const struct netlink_found *),

@@ -76,14 +76,19 @@ NODISCARD int netlink_set_route(struct netlink *nl, const struct ip_prefix *to,
 /* Runs an eBPF program on what comes in at an interface (clsact, direct action). */
 NODISCARD int netlink_set_ingress_program(struct netlink *nl, uint32_t index, int program_fd);
 
+/* What is there. */
 struct netlink_found {
     uint32_t index, master, mtu;
     bool up;
+    bool locked; /* a port of a bridge: to static entries */
     char name[OVERLAY_IFNAME_MAX];
     char kind[16];  /* "veth", "bridge", "tun", .. */
     char alias[64]; /* "" = none */
     uint8_t mac[OVERLAY_MAC_LEN];
 };
+
+/*   ERR_NOT_FOUND  there is no interface of that name */
+NODISCARD int netlink_find(struct netlink *nl, const char *name, struct netlink_found *out);
 
 /* Calls back for each link, then returns. The callback must not use `nl`. */
 NODISCARD int netlink_list_links(struct netlink *nl,

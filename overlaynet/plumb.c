@@ -206,39 +206,14 @@ static int open_tap(struct wired_network *n, unsigned lanes, int *tap_fds, bool 
     return rc;
 }
 
-/* Finds a link by name; index 0 = it is not there. */
-struct link_search {
-    const char *name;
-    struct netlink_found found;
-};
-
-static void match_name(void *ctx, const struct netlink_found *found)
-{
-    struct link_search *s = ctx;
-
-    if (strcmp(found->name, s->name) == 0)
-        s->found = *found;
-}
-
-static int find_link(struct netlink *nl, const char *name, struct netlink_found *out)
-{
-    struct link_search s = { .name = name };
-    int rc = netlink_list_links(nl, match_name, &s);
-
-    *out = s.found;
-    return rc;
-}
-
 static int bring_link_up(struct netlink *nl, const char *name, const struct netlink_link *want,
                          uint32_t *out_index, unsigned *changes)
 {
     struct netlink_found is;
-    int rc = find_link(nl, name, &is);
+    int rc = netlink_find(nl, name, &is);
 
     if (rc < 0)
         return rc;
-    if (is.index == 0)
-        return -ENODEV;
     *out_index = is.index;
     if (is.up && (want->mtu == 0 || is.mtu == want->mtu) && is.master == want->master)
         return 0;
@@ -365,12 +340,10 @@ static void set_leg_sysctls(const struct plumb_leg *leg)
 static int set_up_leg(struct netlink *nl, int netns, const struct plumb_leg *leg, unsigned *changes)
 {
     struct netlink_found is;
-    int home, rc = find_link(nl, leg->ifname, &is);
+    int home, rc = netlink_find(nl, leg->ifname, &is);
 
     if (rc < 0)
         return rc;
-    if (is.index == 0)
-        return -ENODEV;
     if (netns >= 0) {
         rc = netns_enter(netns, &home);
         if (rc < 0)
@@ -393,37 +366,56 @@ static int set_up_leg(struct netlink *nl, int netns, const struct plumb_leg *leg
     return rc;
 }
 
+/* Creates the pair; both ends stay down until they are policed. */
+static int make_pair(struct wired_network *n, int netns, const struct plumb_leg *leg,
+                     const char *port)
+{
+    char alias[64];
+    struct netlink_link near = { .name = port, .mtu = leg->mtu, .alias = alias };
+    struct netlink_link far = { .name = leg->ifname, .mtu = leg->mtu, .mac = leg->mac };
+    int host, rc;
+
+    alias_of(&leg->endpoint_id, alias);
+    if (netns >= 0)
+        return netlink_add_veth(n->nl, &near, &far, netns);
+    host = netns_open_existing("/proc/thread-self/ns/net");
+    if (host < 0)
+        return host;
+    rc = netlink_add_veth(n->nl, &near, &far, host);
+    (void)close(host); /* read only */
+    return rc;
+}
+
+static bool is_port_right(const struct wired_network *n, const struct netlink_found *port)
+{
+    return port->up && port->locked && port->master == n->bridge;
+}
+
 static int connect_leg(struct plumb *p, struct netlink *nl, int netns, const struct plumb_leg *leg,
                        unsigned *changes, char *why)
 {
     struct wired_network *n = find_network(p, &leg->network_id);
-    char port[OVERLAY_IFNAME_MAX], alias[64];
-    uint32_t index;
+    char name[OVERLAY_IFNAME_MAX];
+    struct netlink_found port;
     int rc;
 
     if (n == NULL)
         return explain(why, ERR_NOT_FOUND, "network %s is not up", leg->network_id.text);
-    port_name(&leg->endpoint_id, port);
-    alias_of(&leg->endpoint_id, alias);
-    index = netlink_index(n->nl, port);
-    if (index != 0 && netlink_index(nl, leg->ifname) == 0) {
-        (void)netlink_delete_link(n->nl, index); /* its other end went with an older sandbox */
-        index = 0;
+    port_name(&leg->endpoint_id, name);
+    rc = netlink_find(n->nl, name, &port);
+    if (rc == 0 && netlink_index(nl, leg->ifname) == 0) {
+        rc = netlink_delete_link(n->nl, port.index); /* its other end went with an older sandbox */
+        rc = rc == 0 ? ERR_NOT_FOUND : rc;
     }
-    if (index == 0) {
-        struct netlink_link near = { .name = port, .mtu = leg->mtu, .alias = alias };
-        struct netlink_link far = { .name = leg->ifname, .mtu = leg->mtu, .mac = leg->mac };
-        int host = netns >= 0 ? netns : netns_open_existing("/proc/thread-self/ns/net");
-
-        rc = netlink_add_veth(n->nl, &near, &far, host);
-        if (netns < 0 && host >= 0)
-            (void)close(host);
-        if (rc < 0)
-            return explain(why, rc, "interface %s: %s", leg->ifname, err_text(rc));
+    if (rc == ERR_NOT_FOUND) {
+        rc = make_pair(n, netns, leg, name);
+        if (rc == 0)
+            rc = netlink_find(n->nl, name, &port);
+    }
+    if (rc == 0 && !is_port_right(n, &port)) {
         (*changes)++;
-        index = netlink_index(n->nl, port);
+        rc = set_up_port(n, port.index, leg);
     }
-    rc = set_up_port(n, index, leg);
     if (rc == 0)
         rc = set_up_leg(nl, netns, leg, changes);
     if (rc < 0)

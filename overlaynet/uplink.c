@@ -256,10 +256,10 @@ int uplink_connect(struct uplink *u, const struct id *sandbox_id, struct netlink
                    int netns, unsigned *changes, char *why)
 {
     struct guard_identity who = { .has_ip4 = true, .has_ip6 = true };
-    char port[OVERLAY_IFNAME_MAX];
+    char name[OVERLAY_IFNAME_MAX];
     struct ip_addr addr4, addr6;
     struct ipam_why lease_why = { "" };
-    uint32_t index;
+    struct netlink_found port;
     int rc;
 
     rc = ipam_allocate(u->leases, lease_network, id_slice(sandbox_id), IP4_LEN, &addr4, &lease_why);
@@ -269,19 +269,22 @@ int uplink_connect(struct uplink *u, const struct id *sandbox_id, struct netlink
     mac_for(sandbox_id, &addr4, who.mac);
     memcpy(who.ip4, addr4.bytes, IP4_LEN);
     memcpy(who.ip6, addr6.bytes, IP6_LEN);
-    port_name(sandbox_id, port);
-    index = netlink_index(u->nl, port);
-    if (index != 0 && netlink_index(sandbox, UPLINK_IFNAME) == 0) {
-        (void)netlink_delete_link(u->nl, index); /* its other end went with an older namespace */
-        index = 0;
+    port_name(sandbox_id, name);
+    rc = netlink_find(u->nl, name, &port);
+    if (rc == 0 && netlink_index(sandbox, UPLINK_IFNAME) == 0) {
+        rc =
+            netlink_delete_link(u->nl, port.index); /* its other end went with an older namespace */
+        rc = rc == 0 ? ERR_NOT_FOUND : rc;
     }
-    if (index == 0) {
-        rc = make_port(u, sandbox_id, port, netns, &addr4, who.mac);
-        index = netlink_index(u->nl, port);
+    if (rc == ERR_NOT_FOUND) {
+        rc = make_port(u, sandbox_id, name, netns, &addr4, who.mac);
+        if (rc == 0)
+            rc = netlink_find(u->nl, name, &port);
+    }
+    if (rc == 0 && !(port.up && port.locked && port.master == u->bridge)) {
         (*changes)++;
+        rc = set_up_port(u, port.index, &who);
     }
-    if (rc == 0)
-        rc = set_up_port(u, index, &who);
     if (rc == 0)
         rc = set_up_sandbox(u, sandbox, netns, &addr4, &addr6);
     return rc < 0 ? explain(why, rc, "interface %s: %s", UPLINK_IFNAME, err_text(rc)) : 0;

@@ -105,6 +105,25 @@ static void test_a_flush_of_which_nothing_arrived_leaves_no_trace(void **state)
     rig_deinit(&r);
 }
 
+/* The commit index of a flush may cover entries of its later records, which were torn off. */
+static void test_the_commit_hint_never_passes_the_log(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_init(&r);
+    r.cfg.spare_count = 4;
+    rig_open_ok(&r);
+    rig_drain(&r);
+    assert_int_equal(rig_hard_state(&r, 1, 0, 20), 0);
+    assert_int_equal(rig_append(&r, 20, 1500), 0); /* more than one segment */
+    assert_true(rig_run_op(&r, WAL_LANE_LOG));     /* the first one's write */
+    reopen(&r);
+    assert_true(r.found.entry_count > 0 && r.found.entry_count < 20);
+    assert_int_equal(r.found.hard_state.commit, r.found.entry_count);
+    rig_deinit(&r);
+}
+
 /* A killed process leaves its write in the cache. What recovery has read must not be lost by the
  * power loss after it: the log settles it first. */
 static void test_what_recovery_read_from_the_cache_is_made_durable(void **state)
@@ -123,6 +142,26 @@ static void test_what_recovery_read_from_the_cache_is_made_durable(void **state)
     rig_crash(&r, DISK_MEM_LOSE, NULL, NULL);
     rig_open_ok(&r);
     rig_assert_entries(&r, 1, 20);
+    rig_deinit(&r);
+}
+
+/* Else the manifest would vouch for what the next power loss takes away. */
+static void test_nothing_is_witnessed_before_it_is_settled(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    write_three(&r);
+    assert_int_equal(rig_append(&r, 5, 300), 0);
+    assert_true(rig_run_op(&r, WAL_LANE_LOG));
+    reopen(&r);
+    wal_witness(r.wal);
+    while (rig_run_op(&r, WAL_LANE_SPARE))
+        ;
+    rig_crash(&r, DISK_MEM_LOSE, NULL, NULL);
+    rig_open_ok(&r);
+    rig_assert_entries(&r, 1, 15);
+    assert_int_equal(r.found.acknowledged.term, 0);
     rig_deinit(&r);
 }
 
@@ -365,6 +404,25 @@ static void test_a_misdirected_write_is_found_at_both_places(void **state)
     rig_deinit(&r);
 }
 
+/* It would open anywhere else in the segment if its place were not part of what is sealed, and void
+ * the acknowledged record that was written after it. */
+static void test_a_write_that_landed_further_on_is_not_believed(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    write_three(&r);
+    disk_mem_misdirect_next(r.disk, 12);
+    assert_int_equal(rig_append(&r, 5, 300), 0);
+    rig_drain(&r);
+    assert_int_equal(rig_append(&r, 5, 300), 0);
+    rig_drain(&r);
+    reopen(&r);
+    rig_assert_entries(&r, 1, 15);
+    assert_int_equal(r.found.acknowledged.index, 25);
+    rig_deinit(&r);
+}
+
 /* --- Files that are gone or not ours. */
 
 static void test_a_deleted_log_is_not_a_new_one(void **state)
@@ -566,7 +624,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_torn_flush_is_cut_and_its_place_used_again),
         cmocka_unit_test(test_a_flush_of_which_nothing_arrived_leaves_no_trace),
+        cmocka_unit_test(test_the_commit_hint_never_passes_the_log),
         cmocka_unit_test(test_what_recovery_read_from_the_cache_is_made_durable),
+        cmocka_unit_test(test_nothing_is_witnessed_before_it_is_settled),
         cmocka_unit_test(test_rot_with_later_records_is_damage_and_names_what_is_missing),
         cmocka_unit_test(test_a_pending_repair_survives_restarts_until_it_is_done),
         cmocka_unit_test(test_rot_in_the_last_record_is_not_cut_as_a_torn_tail),
@@ -579,6 +639,7 @@ int main(void)
         cmocka_unit_test(test_a_lost_write_is_found_by_the_next_record),
         cmocka_unit_test(test_a_lost_last_write_is_found_by_the_witness),
         cmocka_unit_test(test_a_misdirected_write_is_found_at_both_places),
+        cmocka_unit_test(test_a_write_that_landed_further_on_is_not_believed),
         cmocka_unit_test(test_a_deleted_log_is_not_a_new_one),
         cmocka_unit_test(test_a_lost_manifest_is_made_anew),
         cmocka_unit_test(test_one_damaged_slot_of_the_manifest_is_enough),

@@ -57,8 +57,9 @@ struct overlay_service {
     size_t port_count;
 };
 
-/*   ERR_NOT_FOUND (network not stated), ERR_INVALID, ERR_CONFLICT (name or port of another
- *   service), ERR_FULL, -ENOMEM */
+/* Of two services with the same name or port the one that was stated first has it, until it is
+ * removed or renamed: the end of one and the start of the other may arrive in any order.
+ *   ERR_NOT_FOUND (network not stated), ERR_INVALID, ERR_FULL, -ENOMEM */
 NODISCARD int overlay_service_set(struct overlay_services *s,
                                   const struct overlay_service *service);
 void overlay_service_remove(struct overlay_services *s, const struct id *network_id,

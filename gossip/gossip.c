@@ -53,7 +53,7 @@ void health_add(struct gossip *g, int delta)
 void gossip_config_init(struct gossip_config *cfg)
 {
     *cfg = (struct gossip_config){
-        .probe_interval = 500 * NS_PER_MS,
+        .probe_interval = 400 * NS_PER_MS,
         .rtt_floor = 100 * NS_PER_MS,
         .rtt_ceiling = 400 * NS_PER_MS,
         .gossip_interval = 50 * NS_PER_MS,

@@ -102,7 +102,7 @@ struct gossip_config {
     uint64_t seed;       /* probe order and jitter; fixed in tests */
     uint64_t salt;       /* random at every start: keeps nonces of equal ids and epochs apart */
 
-    mono_ns probe_interval;        /* 500 ms: one member is probed */
+    mono_ns probe_interval;        /* 400 ms: one member is probed */
     mono_ns rtt_floor;             /* 100 ms: a direct probe is never given less */
     mono_ns rtt_ceiling;           /* 400 ms: nor more, before local health stretches it */
     mono_ns gossip_interval;       /* 50 ms: while there is something to pass on */

@@ -103,7 +103,7 @@ static void count_transmit(struct gossip *g, struct queued *item)
 
 void queue_heard(struct gossip *g, struct queued *item)
 {
-    if (list_is_linked(&item->link) && !item->urgent && item->transmits >= FEEDBACK_FROM)
+    if (list_is_linked(&item->link) && item->transmits >= FEEDBACK_FROM)
         count_transmit(g, item);
 }
 

@@ -37,9 +37,8 @@ void queue_record(struct gossip *g, struct member *m, enum lane lane, bool with_
 void queue_accusation(struct gossip *g, struct accused_by *by);
 void queue_remove(struct gossip *g, struct queued *item);
 
-/* Others say it already: counts as one transmission of ours once half of them are done, unless it
- * is urgent ("feedback" of rumour mongering: Demers et al. 1987, 1.4). Keeps a crowd that joins
- * from telling itself for long. */
+/* Others say it already: counts as one transmission of ours once a few are done ("feedback" of
+ * rumour mongering: Demers et al. 1987, 1.4). Keeps a crowd from telling itself for long. */
 void queue_heard(struct gossip *g, struct queued *item);
 
 void dissemination_run(struct gossip *g);

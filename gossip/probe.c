@@ -11,10 +11,10 @@
 #include "gossip/suspicion.h"
 #include "gossip/view.h"
 
-#define RTT_UNKNOWN     (150 * NS_PER_MS) /* first probe of a member */
-#define INDIRECT_FACTOR 3                 /* of the direct time-out: two hops, and one more try */
-#define JITTER_DIVISOR  8                 /* of the interval: members must not march in step */
-#define CONTACT_WAIT    NS_PER_S
+#define RTT_UNKNOWN    (150 * NS_PER_MS) /* first probe of a member */
+#define INDIRECT_PINGS 3 /* and as many direct time-outs: mere loss is no reason to accuse */
+#define JITTER_DIVISOR 8 /* of the interval: members must not march in step */
+#define CONTACT_WAIT   NS_PER_S
 
 static mono_ns stretch(const struct gossip *g, mono_ns t)
 {
@@ -254,6 +254,13 @@ void probe_on_nack(struct gossip *g, const struct message_nack *nack)
         p->nacks_due--;
 }
 
+static void ping_again(struct gossip *g, struct probe *p, const struct member *m)
+{
+    p->repeats++;
+    p->deadline = mono_after(g->now, direct_timeout(g, m));
+    send_ping(g, p, m);
+}
+
 /* The direct ping found no answer in time: ping once more, and let others try. */
 static void go_indirect(struct gossip *g, struct probe *p, struct member *m)
 {
@@ -265,7 +272,6 @@ static void go_indirect(struct gossip *g, struct probe *p, struct member *m)
         m->peer->failed = g->now;
     p->indirect = p->resent = true;
     p->nacks_due = (unsigned)count;
-    p->deadline = mono_after(g->now, INDIRECT_FACTOR * direct_timeout(g, m));
     for (size_t i = 0; i < count; i++) {
         struct record r = record_of(helpers[i]->record);
         struct draft d;
@@ -274,7 +280,7 @@ static void go_indirect(struct gossip *g, struct probe *p, struct member *m)
         write_ping_req(&d.body, &req);
         draft_send_piggyback(g, &d, helpers[i]);
     }
-    send_ping(g, p, m);
+    ping_again(g, p, m);
 }
 
 static void fail_own(struct gossip *g, struct probe *p, struct member *m)
@@ -315,6 +321,8 @@ static void expire(struct gossip *g, struct probe *p)
         send_ping(g, p, m);
     } else if (!p->indirect) {
         go_indirect(g, p, m);
+    } else if (p->repeats < INDIRECT_PINGS) {
+        ping_again(g, p, m);
     } else {
         fail_own(g, p, m);
     }

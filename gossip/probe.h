@@ -1,7 +1,8 @@
 /* gossip/probe.h - Asking members whether they are there: [SWIM] 3.1 and 4.3.
  *
  *     ping ---- rtt time-out ----> ping again, and GOSSIP_HELPERS members ping too
- *          ---- three more -----> failed
+ *          ---- another, twice --> ping again
+ *          ---- another ---------> failed
  *
  * The time-out follows the member's measured round trip (RFC 6298) and is stretched by local health
  * ([Lifeguard] IV-A). Members take their turns in a shuffled round, so each is probed at least

@@ -31,8 +31,9 @@ enum probe_purpose {
 
 struct probe {
     bool used;
-    bool indirect; /* helpers were asked */
-    bool resent;   /* the answer's time says nothing about the round trip: Karn's rule */
+    bool indirect;    /* helpers were asked */
+    unsigned repeats; /* pings since then */
+    bool resent;      /* the answer's time says nothing about the round trip: Karn's rule */
     enum probe_purpose purpose;
     uint32_t seq;
     node_ref target; /* 0: whoever answers at `addr` */

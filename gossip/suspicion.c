@@ -84,6 +84,16 @@ bool suspicion_wants(const struct member *m, node_ref accuser)
     return s->count < GOSSIP_ACCUSERS_MAX || accuser < s->by[highest_accuser(s)].accuser;
 }
 
+void suspicion_heard(struct gossip *g, struct member *m, node_ref accuser)
+{
+    struct suspicion *s = m->suspicion;
+
+    for (unsigned i = 0; i < s->count; i++) {
+        if (s->by[i].accuser == accuser)
+            queue_heard(g, &s->by[i].queued);
+    }
+}
+
 static void set_timer(struct gossip *g, struct suspicion *s)
 {
     mono_ns verdict = mono_after(s->since, suspicion_timeout(&g->cfg, group_size(g), s->count));

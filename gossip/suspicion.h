@@ -16,6 +16,9 @@ bool suspicion_add(struct gossip *g, struct member *m, node_ref accuser, struct 
 /* Would an accusation by this accuser be held? */
 bool suspicion_wants(const struct member *m, node_ref accuser);
 
+/* An accusation that is held, or not wanted, was heard again. */
+void suspicion_heard(struct gossip *g, struct member *m, node_ref accuser);
+
 /* As many accusers as any verdict asks for: one more adds nothing. */
 bool suspicion_is_confirmed(const struct member *m);
 

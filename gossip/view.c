@@ -283,8 +283,10 @@ bool view_take_accusation(struct gossip *g, struct slice bytes)
     /* Of another incarnation: refuted already, or the record that it names is on its way. */
     if (gossip_incarnation_cmp(a.incarnation, record_of(subject->record).incarnation) != 0)
         return false;
-    if (subject != g->self && !suspicion_wants(subject, a.accuser))
+    if (subject != g->self && !suspicion_wants(subject, a.accuser)) {
+        suspicion_heard(g, subject, a.accuser);
         return false;
+    }
     accuser = member_find(&g->members, a.accuser);
     if (accuser == NULL)
         return false; /* a stranger's word */

@@ -595,9 +595,10 @@ static void on_packet(struct world *w, struct world_node *n, unsigned from, stru
     arm(w, n);
 }
 
-static void run_suspicions(struct world *w, struct world_node *n)
+static bool run_suspicions(struct world *w, struct world_node *n)
 {
     struct model *m = n->state;
+    bool any = false;
 
     for (size_t i = 0; i < m->suspicion_count; i++) {
         const struct suspicion *s = &m->suspicions[i];
@@ -607,13 +608,16 @@ static void run_suspicions(struct world *w, struct world_node *n)
             continue;
         c.incarnation = m->views[s->subject].incarnation;
         on_dead(w, n, &c); /* removes it from the list */
+        any = true;
         i--;
     }
+    return any;
 }
 
-static void run_nacks(struct world *w, struct world_node *n)
+static bool run_nacks(struct world *w, struct world_node *n)
 {
     struct model *m = n->state;
+    bool any = false;
 
     for (size_t i = 0; i < ARRAY_LEN(m->helping); i++) {
         struct helping *h = &m->helping[i];
@@ -623,31 +627,60 @@ static void run_nacks(struct world *w, struct world_node *n)
             continue;
         h->nack_at = MONO_NEVER;
         send_message(w, n, h->requester, &msg);
+        any = true;
     }
+    return any;
 }
 
-static void on_timer(struct world *w, struct world_node *n)
+/* One of the node's activities, if it is due. */
+static bool run_one(struct world *w, struct world_node *n, unsigned which)
 {
     struct model *m = n->state;
 
-    if (m->probe_seq != 0 && !m->indirect && m->probe_timeout <= w->now)
+    switch (which) {
+    case 0:
+        if (m->probe_seq == 0 || m->indirect || m->probe_timeout > w->now)
+            return false;
         go_indirect(w, n);
-    if (m->probe_seq != 0 && m->indirect && m->probe_end <= w->now)
+        return true;
+    case 1:
+        if (m->probe_seq == 0 || !m->indirect || m->probe_end > w->now)
+            return false;
         fail_probe(w, n);
-    run_suspicions(w, n);
-    run_nacks(w, n);
-    if (m->next_probe <= w->now) {
+        return true;
+    case 2:
+        return run_suspicions(w, n) || run_nacks(w, n);
+    case 3:
+        if (m->next_probe > w->now)
+            return false;
         m->next_probe = w->now + PROBE_INTERVAL;
         if (m->probe_seq == 0) /* a tick during a stretched probe is lost */
             start_probe(w, n);
-    }
-    if (m->next_gossip <= w->now) {
+        return true;
+    case 4:
+        if (m->next_gossip > w->now)
+            return false;
         m->next_gossip = w->now + GOSSIP_INTERVAL;
         gossip_round(w, n);
-    }
-    if (m->next_full <= w->now) {
+        return true;
+    default:
+        if (m->next_full > w->now)
+            return false;
         m->next_full = w->now + full_interval(m);
         full_exchange(w, n);
+        return true;
+    }
+}
+
+/* What is due is done by threads of its own there, so which comes first is luck; on a node that is
+ * slow, the rest may have to wait. */
+static void on_timer(struct world *w, struct world_node *n)
+{
+    unsigned first = (unsigned)prng_below(&n->prng, 6);
+
+    for (unsigned i = 0; i < 6; i++) {
+        if (run_one(w, n, (first + i) % 6))
+            break;
     }
     arm(w, n);
 }

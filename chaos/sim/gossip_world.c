@@ -1,5 +1,5 @@
 /* One heap of events. What reaches a node that stands still waits in its inbox and is handled, in
- * order, when it runs again, before its timer: as a host reads its sockets first. */
+ * order, when it runs again: before or after its timer, as luck has it. */
 #include "chaos/sim/gossip_world.h"
 
 #include <stdlib.h>
@@ -205,8 +205,8 @@ void world_report(struct world *w, struct world_node *n, unsigned subject,
         w->counts.verdicts++;
         if (s->up && world_connected(w, n->index, subject)) {
             w->counts.false_any++;
-            if (!s->slow && !n->slow)
-                w->counts.false_healthy++;
+            w->counts.false_subject += !s->slow;
+            w->counts.false_healthy += !s->slow && !n->slow;
         }
     }
     if (w->cfg.on_report != NULL)
@@ -266,26 +266,48 @@ static void arrive(struct world *w, struct world_event *e)
     list_push_back(&n->inbox, &e->link);
 }
 
-/* It runs again: what waited comes first, then its timer. */
-static void wake(struct world *w, struct world_node *n)
-{
-    struct list *link;
+static void turn_timer(struct world *w, struct world_node *n);
 
+static bool is_timer_due(const struct world *w, const struct world_node *n)
+{
+    return n->up && heap_node_is_set(&n->timer) && n->timer.deadline <= w->now;
+}
+
+/* It runs again and works on what has waited, sockets and timer in no certain order, for as long as
+ * this turn lasts. False: the turn was too short, the rest waits for the next. */
+static bool wake(struct world *w, struct world_node *n)
+{
     n->stalled_until = 0;
-    n->inbox_packets = 0;
-    while ((link = list_pop_front(&n->inbox)) != NULL)
-        deliver(w, CONTAINER_OF(link, struct world_event, link));
+    while (!list_is_empty(&n->inbox) || is_timer_due(w, n)) {
+        if (n->budget == 0)
+            return false;
+        n->budget--;
+        if (list_is_empty(&n->inbox) || (is_timer_due(w, n) && prng_chance(&n->prng, 0.5))) {
+            heap_remove(&w->heap, &n->timer);
+            turn_timer(w, n);
+        } else {
+            struct world_event *e =
+                CONTAINER_OF(list_pop_front(&n->inbox), struct world_event, link);
+
+            n->inbox_packets -= e->kind == WORLD_EVENT_PACKET;
+            deliver(w, e);
+        }
+    }
+    return true;
 }
 
 /* A slow node's life: awake, still, awake .. */
 static void turn_stall(struct world *w, struct world_node *n)
 {
     if (n->stalled_until != 0) {
-        wake(w, n);
-        if (n->slow)
-            heap_set(&w->heap, &n->stall,
-                     w->now + prng_range(&n->prng, w->cfg.awake_min, w->cfg.awake_max));
-        return;
+        mono_ns awake = prng_range(&n->prng, w->cfg.awake_min, w->cfg.awake_max);
+
+        n->budget = n->slow && w->cfg.work_time > 0 ? awake / w->cfg.work_time : SIZE_MAX;
+        if (wake(w, n)) {
+            if (n->slow)
+                heap_set(&w->heap, &n->stall, w->now + awake);
+            return;
+        }
     }
     world_stall(w, n->index, prng_range(&n->prng, w->cfg.stall_min, w->cfg.stall_max));
 }

@@ -47,6 +47,7 @@ struct world_config {
     mono_ns slow_from;
     mono_ns stall_min, stall_max; /* a stall of a slow node */
     mono_ns awake_min, awake_max; /* between two */
+    mono_ns work_time; /* a slow node's, for one packet or timer; 0 = none: it catches up at once */
     size_t meta_len;
     void (*tune)(struct gossip_config *cfg); /* may be NULL; world_shoal only */
     /* Called for every change of mind, after it was counted. */
@@ -69,6 +70,7 @@ struct world_node {
     struct heap_node stall;
     struct list inbox; /* what came while it stood still */
     size_t inbox_packets;
+    size_t budget; /* a slow node's: things it still gets done before it stands still again */
     struct prng prng;
     void *state;
     struct gossip_output *out; /* world_shoal */
@@ -78,7 +80,8 @@ struct world_node {
 struct world_counts {
     uint64_t verdicts;      /* "unreachable" about anyone */
     uint64_t false_any;     /* .. about a node that was up, in the observer's group */
-    uint64_t false_healthy; /* .. by and about nodes that are not slow */
+    uint64_t false_subject; /* .. and not slow: no fault of its own */
+    uint64_t false_healthy; /* .. and by an observer that is not slow either */
     uint64_t packets, bytes, lost;
     uint64_t steps;
 };

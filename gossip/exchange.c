@@ -537,7 +537,20 @@ static bool on_frame(struct gossip *g, struct exchange *x, struct slice sealed)
     return good;
 }
 
-/* Takes bytes up to the end of the frame that is arriving. Returns how many, or 0: refused. */
+/* The length that a frame announces; 0 = none that a frame may have. */
+static size_t announced(struct gossip *g, const struct exchange *x)
+{
+    struct reader r = reader_of(slice_of(x->in, LENGTH_LEN));
+    uint32_t len = read_u32(&r);
+
+    if (len <= FRAME_SEALED_MAX && len >= GOSSIP_SEAL_LEN)
+        return len;
+    g->stats.refused_malformed++;
+    return 0;
+}
+
+/* Takes bytes up to the end of the length, or of the frame, that is arriving. Returns how many, or
+ * 0: refused. */
 static size_t gather(struct gossip *g, struct exchange *x, struct slice bytes)
 {
     size_t need = LENGTH_LEN, take;
@@ -549,25 +562,17 @@ static size_t gather(struct gossip *g, struct exchange *x, struct slice bytes)
             return 0;
         }
     }
-    if (x->in_len >= LENGTH_LEN) {
-        struct reader r = reader_of(slice_of(x->in, LENGTH_LEN));
-        uint32_t len = read_u32(&r);
-
-        if (len > FRAME_SEALED_MAX || len < GOSSIP_SEAL_LEN) {
-            g->stats.refused_malformed++;
-            return 0;
-        }
-        need += len;
-    }
+    if (x->in_len >= LENGTH_LEN)
+        need += announced(g, x);
     take = MIN(need - x->in_len, bytes.len);
     memcpy(x->in + x->in_len, bytes.ptr, take);
     x->in_len += take;
-    if (x->in_len == need && need > LENGTH_LEN) {
-        x->in_len = 0;
-        if (!on_frame(g, x, slice_of(x->in + LENGTH_LEN, need - LENGTH_LEN)))
-            return 0;
-    }
-    return take;
+    if (x->in_len < need)
+        return take;
+    if (need == LENGTH_LEN)
+        return announced(g, x) == 0 ? 0 : take; /* refuse before a byte of it is awaited */
+    x->in_len = 0;
+    return on_frame(g, x, slice_of(x->in + LENGTH_LEN, need - LENGTH_LEN)) ? take : 0;
 }
 
 void exchange_on_data(struct gossip *g, uint64_t stream, struct slice bytes)

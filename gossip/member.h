@@ -50,10 +50,10 @@ struct peer {
     uint32_t key_epoch;
     uint32_t srtt_us; /* 0 = not measured; RFC 6298 */
     uint32_t rttvar_us;
-    mono_ns heard;      /* it answered a probe of ours itself */
-    mono_ns failed;     /* it did not answer a direct probe of ours */
-    mono_ns link_alive; /* the host said so */
-    mono_ns told_stale; /* it was told that its epoch is of the past */
+    mono_ns heard;            /* it answered a probe of ours itself */
+    mono_ns failed;           /* it did not answer a direct probe of ours */
+    mono_ns link_until;       /* the host says that its link lives; good until then */
+    mono_ns tell_stale_after; /* it is not told again before that its epoch is of the past */
 };
 
 struct member {

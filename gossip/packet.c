@@ -51,10 +51,9 @@ static void tell_stale(struct gossip *g, struct member *m, const struct gossip_a
 {
     struct draft d;
 
-    if (member_peer(m) == NULL ||
-        (m->peer->told_stale != 0 && g->now - m->peer->told_stale < TELL_INTERVAL))
+    if (member_peer(m) == NULL || g->now < m->peer->tell_stale_after)
         return;
-    m->peer->told_stale = MAX(g->now, 1);
+    m->peer->tell_stale_after = mono_after(g->now, TELL_INTERVAL);
     draft_begin(g, &d, addr);
     (void)write_member_record(&d.body, m, 0); /* always fits */
     draft_send(g, &d);

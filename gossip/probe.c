@@ -48,8 +48,7 @@ static void measure_rtt(struct peer *p, mono_ns rtt)
 
 bool probe_is_held(const struct gossip *g, const struct member *m)
 {
-    return m->peer != NULL && m->peer->link_alive > 0 &&
-           g->now - m->peer->link_alive < g->cfg.link_hold;
+    return m->peer != NULL && g->now < m->peer->link_until;
 }
 
 static struct probe *find_target(struct gossip *g, node_ref target, enum probe_purpose purpose)
@@ -344,7 +343,7 @@ void probe_on_link_alive(struct gossip *g, struct member *m)
     struct probe *p = find_target(g, m->ref, PROBE_OWN);
 
     if (member_peer(m) != NULL)
-        m->peer->link_alive = MAX(g->now, 1);
+        m->peer->link_until = mono_after(g->now, g->cfg.link_hold);
     if (p != NULL)
         give_back(g, p);
 }
@@ -352,7 +351,7 @@ void probe_on_link_alive(struct gossip *g, struct member *m)
 void probe_on_link_lost(struct gossip *g, struct member *m)
 {
     if (m->peer != NULL)
-        m->peer->link_alive = 0;
+        m->peer->link_until = 0;
     if (m->live_index != NOT_LIVE)
         probe_start(g, m);
 }

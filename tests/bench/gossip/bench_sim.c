@@ -175,7 +175,7 @@ static void crash_table(void)
 {
     static const struct {
         unsigned n, trials;
-    } sizes[] = { { 3, 300 }, { 10, 300 }, { 100, 200 }, { 1000, 20 } };
+    } sizes[] = { { 3, 200 }, { 10, 100 }, { 100, 100 }, { 1000, 10 } };
     static const double losses[] = { 0, 0.10, 0.25 };
 
     printf("\nCrash of one member, seconds until known (first, all: p50, p99, max; never)\n\n"
@@ -269,7 +269,7 @@ static void meta_table(void)
            "| n | loss | trials | p50 | p99 | max |\n|---|---|---|---|---|---|\n");
     for (size_t s = 0; s < ARRAY_LEN(sizes); s++) {
         for (size_t l = 0; l < ARRAY_LEN(losses); l++)
-            meta_trials(sizes[s], losses[l], (sizes[s] > 100 ? 30 : 300) / divisor);
+            meta_trials(sizes[s], losses[l], (sizes[s] > 100 ? 20 : 200) / divisor);
     }
 }
 

@@ -29,7 +29,7 @@ void wal_config_defaults(struct wal_config *cfg)
 {
     memset(cfg, 0, sizeof(*cfg));
     cfg->segment_bytes = (uint32_t)(16 * MIB);
-    cfg->spare_count = 2;
+    cfg->spare_count = 3;
     cfg->entry_bytes_max = RAFT_ENTRY_LEN_MAX;
     cfg->staged_bytes_max = 32 * MIB;
 }

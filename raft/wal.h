@@ -81,7 +81,7 @@ struct wal_config {
     size_t staged_bytes_max;  /* bytes waiting for a flush; beyond it entries are ERR_FULL */
 };
 
-/* Segments of 16 MiB, 2 spares, entries of RAFT_ENTRY_LEN_MAX, 32 MiB staged; identity and key are
+/* Segments of 16 MiB, 3 spares, entries of RAFT_ENTRY_LEN_MAX, 32 MiB staged; identity and key are
  * left zero. */
 void wal_config_defaults(struct wal_config *cfg);
 

@@ -23,9 +23,9 @@
 #include "base/units.h"
 
 #define OPEN_FILES_MAX 4
-#define FILL_PIECE_BYTES                                                      \
-    ((size_t)(256 * KIB)) /* written and synced in pieces: a flush of another \
-                           * lane then never waits for a whole segment */
+#define FILL_PIECE_BYTES                                                        \
+    ((size_t)MIB) /* written and synced in pieces: a flush of another lane then \
+                   * never waits for a whole segment */
 
 struct open_file {
     char name[DISK_NAME_CAP]; /* "" = unused */
@@ -320,9 +320,26 @@ bool raft_disk_is_busy(const struct raft_disk *d, unsigned lane)
 
 /* --- Opening and closing. */
 
-static int make_dir(const char *dir)
+/* Also makes a new directory's own name durable. */
+static int open_dir(const char *path, int *out)
 {
-    return mkdir(dir, 0700) < 0 && errno != EEXIST ? -errno : 0;
+    bool is_new = mkdir(path, 0700) == 0;
+    int parent, rc = 0;
+
+    if (!is_new && errno != EEXIST)
+        return -errno;
+    *out = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*out < 0)
+        return -errno;
+    if (!is_new)
+        return 0;
+    parent = openat(*out, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent < 0)
+        return -errno;
+    if (fsync(parent) < 0)
+        rc = -errno;
+    (void)close(parent); /* read only */
+    return rc;
 }
 
 static void stop_lane(struct lane *l)
@@ -364,13 +381,10 @@ static int start_lane(struct raft_disk *d, unsigned number)
 
 static int lock_dir(struct raft_disk *d, const char *dir)
 {
-    int rc = make_dir(dir);
+    int rc = open_dir(dir, &d->dir);
 
     if (rc < 0)
         return rc;
-    d->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (d->dir < 0)
-        return -errno;
     return flock(d->dir, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
 }
 

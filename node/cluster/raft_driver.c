@@ -20,6 +20,7 @@
 
 #define HOUSEKEEPING_MS UINT64_C(1000)
 #define HAND_OVER_NS    NS_PER_S
+#define SLOW_FLUSH_NS   NS_PER_S
 
 /* --- Requests. */
 
@@ -252,6 +253,7 @@ static void free_driver(struct raft_driver *d)
     wal_free(d->wal);
     raft_free(d->raft);
     free_list(&d->inbound);
+    free_list(&d->no_room);
     free_list(&d->outbound);
     free_list(&d->open);
     free_list(&d->requests);
@@ -345,12 +347,27 @@ static void on_timer(uv_timer_t *timer)
     (void)timer; /* the pump looks at the clock */
 }
 
+/* A leader whose disk hangs still sends heartbeats and even commits by its followers' disks, but
+ * answers nobody: somebody else should lead. */
+static void leave_slow_disk(struct raft_driver *d)
+{
+    mono_ns now = uv_hrtime();
+
+    if (!d->was_leader || !raft_disk_is_busy(d->disk, LANE_LOG) ||
+        now - d->flush_began < SLOW_FLUSH_NS || d->state != DRIVER_RUNNING)
+        return;
+    log_warn("raft", "a flush of the log has taken %llu ms so far: handing leadership over",
+             (unsigned long long)((now - d->flush_began) / NS_PER_MS));
+    raft_driver_transfer(d, 0);
+}
+
 static void on_housekeeping(uv_timer_t *timer)
 {
     struct raft_driver *d = timer->data;
 
     wal_witness(d->wal);
     wal_retry_space(d->wal);
+    leave_slow_disk(d);
 }
 
 static void on_disk_done(void *ctx, unsigned lane, int status)
@@ -364,6 +381,7 @@ static void on_disk_done(void *ctx, unsigned lane, int status)
     wal_job_done(d->wal, (enum wal_lane)lane, status);
     if (lane == LANE_LOG)
         d->has_flushed = true;
+    list_splice_back(&d->inbound, &d->no_room); /* there may be room now */
     raft_driver_wake(d);
 }
 
@@ -543,6 +561,7 @@ static int allocate(struct raft_driver *d)
     d->proposals = calloc(RAFT_PROPOSALS_MAX, sizeof(d->proposals[0]));
     d->conf_told = calloc(1, sizeof(*d->conf_told));
     list_init(&d->inbound);
+    list_init(&d->no_room);
     list_init(&d->outbound);
     list_init(&d->requests);
     list_init(&d->open);

@@ -100,16 +100,19 @@ struct raft_driver {
     uv_timer_cb on_timer;
 
     /* Inputs. */
-    struct list inbound; /* struct inbound */
-    size_t inbound_bytes;
+    struct list inbound;  /* struct inbound */
+    struct list no_room;  /* struct inbound with entries that wait for a new segment of the log */
+    size_t inbound_bytes; /* of both */
     struct list requests; /* struct request, not yet stepped */
     size_t request_bytes;
+    bool is_short; /* requests wait for a new segment */
     raft_node_id unreachable[UNREACHABLE_MAX];
     size_t unreachable_count;
     bool wants_transfer;
     raft_node_id transfer_to;
     raft_index machine_durable;
-    bool has_flushed; /* a log job is done: PERSISTED */
+    bool has_flushed;    /* a log job is done: PERSISTED */
+    mono_ns flush_began; /* of the job that is in the log lane */
 
     /* Requests that the core has accepted. */
     struct list open;

@@ -154,8 +154,18 @@ static void step_persisted(struct raft_driver *d)
         raft_pump_fail(d, ERR_INVALID, "the core refused a durable write");
 }
 
+/* Whether room is short because the disk is full, and not because segments are used up faster than
+ * they are made. Only the first is a reason to refuse; the second is one to wait. */
+static bool is_disk_full(const struct raft_driver *d)
+{
+    struct wal_stats stats;
+
+    wal_stats(d->wal, &stats);
+    return stats.is_starved;
+}
+
 /* A follower cannot refuse entries once the core has seen them, so it does not show it what the
- * disk has no room for; the leader sends them again. */
+ * log has no room for. */
 static bool has_room(const struct raft_driver *d, const struct raft_message *m)
 {
     size_t bytes = 0;
@@ -167,20 +177,26 @@ static bool has_room(const struct raft_driver *d, const struct raft_message *m)
     return bytes <= wal_room(d->wal);
 }
 
-static void step_message(struct raft_driver *d, struct inbound *in)
+/* True when the message is done with; false when it waits in d->no_room. */
+static bool step_message(struct raft_driver *d, struct inbound *in)
 {
     struct raft_event event = { .type = RAFT_MESSAGE };
     int rc = raft_message_decode(slice_of(in->bytes, in->len), d->scratch, &event.message);
 
     CHECK(rc == 0); /* raft_driver_receive() has decoded it */
     if (!has_room(d, &event.message)) {
-        log_warn_limited("raft", "raft", "the log has no room: entries of %llu are not taken",
+        if (!is_disk_full(d)) {
+            list_push_back(&d->no_room, &in->link);
+            return false;
+        }
+        log_warn_limited("raft", "raft", "the disk is full: entries of %llu are not taken",
                          (unsigned long long)in->from);
-        return;
+        return true;
     }
     rc = raft_pump_step(d, &event);
     if (rc < 0 && d->failed == 0)
         log_debug("raft", "message of %llu: %s", (unsigned long long)in->from, err_text(rc));
+    return true;
 }
 
 static void step_messages(struct raft_driver *d)
@@ -190,8 +206,9 @@ static void step_messages(struct raft_driver *d)
     while (d->failed == 0 && (link = list_pop_front(&d->inbound)) != NULL) {
         struct inbound *in = CONTAINER_OF(link, struct inbound, link);
 
+        if (!step_message(d, in))
+            continue;
         d->inbound_bytes -= in->len;
-        step_message(d, in);
         free(in);
     }
 }
@@ -231,15 +248,18 @@ static struct request *pop_request(struct raft_driver *d)
     return r;
 }
 
-/* The first `accepted` wait in d->open for their entry; the others are answered. */
-static void step_proposals(struct raft_driver *d)
+/* The first `accepted` wait in d->open for their entry; the others are answered. False when they
+ * all wait for a new segment of the log. */
+static bool step_proposals(struct raft_driver *d)
 {
     size_t count = gather_proposals(d);
     struct raft_event event = { .type = RAFT_PROPOSE,
                                 .propose = { .proposals = d->proposals, .count = count } };
     size_t accepted = 0;
-    int rc = ERR_FULL;
+    int rc = d->was_leader ? ERR_FULL : ERR_NOT_LEADER;
 
+    if (count == 0 && d->was_leader && !is_disk_full(d))
+        return false;
     if (count > 0) {
         rc = raft_pump_step(d, &event);
         accepted = rc < 0 ? 0 : d->accepted;
@@ -252,6 +272,7 @@ static void step_proposals(struct raft_driver *d)
         else
             raft_request_finish(d, r, rc < 0 ? rc : ERR_FULL);
     }
+    return true;
 }
 
 static void step_other_request(struct raft_driver *d, struct request *r)
@@ -276,12 +297,14 @@ static void step_other_request(struct raft_driver *d, struct request *r)
 
 static void step_requests(struct raft_driver *d)
 {
+    d->is_short = false;
     while (d->failed == 0 && !list_is_empty(&d->requests)) {
         struct request *r = CONTAINER_OF(list_first(&d->requests), struct request, link);
 
-        if (r->kind == REQUEST_PROPOSE)
-            step_proposals(d);
-        else
+        d->is_short = r->kind == REQUEST_PROPOSE && !step_proposals(d);
+        if (d->is_short)
+            return;
+        if (r->kind != REQUEST_PROPOSE)
             step_other_request(d, pop_request(d));
     }
 }
@@ -315,9 +338,13 @@ static void start_jobs(struct raft_driver *d)
 {
     struct disk_job job;
 
-    for (unsigned lane = 0; lane < WAL_LANE_COUNT; lane++)
-        if (!raft_disk_is_busy(d->disk, lane) && wal_take_job(d->wal, (enum wal_lane)lane, &job))
+    for (unsigned lane = 0; lane < WAL_LANE_COUNT; lane++) {
+        if (!raft_disk_is_busy(d->disk, lane) && wal_take_job(d->wal, (enum wal_lane)lane, &job)) {
+            if (lane == LANE_LOG)
+                d->flush_began = uv_hrtime();
             raft_disk_submit(d->disk, lane, &job);
+        }
+    }
     if (wal_error(d->wal) != 0)
         raft_pump_fail(d, wal_error(d->wal), "writing the raft log");
 }
@@ -491,7 +518,7 @@ static void arm_timer(struct raft_driver *d)
 
 static bool has_inputs(const struct raft_driver *d)
 {
-    return !list_is_empty(&d->inbound) || !list_is_empty(&d->requests) ||
+    return !list_is_empty(&d->inbound) || (!list_is_empty(&d->requests) && !d->is_short) ||
            !list_is_empty(&d->finished) || d->unreachable_count > 0 || d->wants_transfer ||
            d->has_flushed;
 }
@@ -501,6 +528,7 @@ static void drop_inputs(struct raft_driver *d)
 {
     struct list *link;
 
+    list_splice_back(&d->inbound, &d->no_room);
     while ((link = list_pop_front(&d->inbound)) != NULL)
         free(CONTAINER_OF(link, struct inbound, link));
     d->inbound_bytes = 0;

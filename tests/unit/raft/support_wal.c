@@ -18,6 +18,7 @@ void rig_init(struct rig *r)
     memset(r->cfg.cluster, 0xc1, sizeof(r->cfg.cluster));
     memset(r->cfg.key, 0x4b, sizeof(r->cfg.key));
     r->cfg.node = 7;
+    r->cfg.spare_count = 2;
     r->cfg.segment_bytes = RIG_SEGMENT_BYTES;
     r->cfg.entry_bytes_max = 2048;
     r->disk = disk_mem_new(64 * MIB);

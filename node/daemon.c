@@ -167,7 +167,7 @@ static int lock_state(const struct options *o)
         (void)fprintf(stderr, "shoal: another daemon uses %s\n", o->state_dir);
         return ERR_IN_USE;
     }
-    return 0;
+    return 0; /* cppcheck-suppress resourceLeak ; the lock is the open file */
 }
 
 static int open_runtime(struct daemon *d)

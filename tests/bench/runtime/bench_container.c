@@ -10,10 +10,10 @@
 
 #include <cmocka.h>
 
-#include "../../unit/runtime/support_runtime.h"
+#include "tests/unit/runtime/support_runtime.h"
 
 #define SINGLE_ROUNDS 20
-#define MANY_MAX 1000
+#define MANY_MAX      1000
 
 static struct fixture fx;
 
@@ -43,7 +43,8 @@ static void spec_of(struct container_spec *spec, const char *prefix, int i)
     spec_init(spec, id, "trap 'exit 0' TERM; sleep 1000 & wait");
 }
 
-static void call_one(void (*call)(struct runtime *rt, const char *id, runtime_done done, void *owner),
+static void call_one(void (*call)(struct runtime *rt, const char *id, runtime_done done,
+                                  void *owner),
                      const char *id)
 {
     struct waited w = { .fixture = &fx };
@@ -124,8 +125,8 @@ static void on_many(void *owner, int err, const char *message)
 
 static uint64_t resident_kib_of_children(void)
 {
-    FILE *p = popen("ps -eo rss=,args= | awk '/[c]onmon.*shoal-test/ {s += $1} END {print s + 0}'",
-                    "r");
+    FILE *p =
+        popen("ps -eo rss=,args= | awk '/[c]onmon.*shoal-test/ {s += $1} END {print s + 0}'", "r");
     uint64_t kib = 0;
 
     if (p != NULL && fscanf(p, "%lu", &kib) != 1)

@@ -28,13 +28,27 @@ struct world {
     unsigned silent;             /* this many calls never come back until world_answer */
     struct pending_call *pending;
     bool closed;
+
+    struct runtime *rt; /* NULL: no containers */
+    char dir[64];
+    bool runtime_ready, runtime_closed;
 };
 
 void world_open(struct world *w);        /* in no cluster */
 void world_open_member(struct world *w); /* a cluster of this one manager */
+/* The same with a real runtime, its directories and an image "busybox:latest". Needs root. */
+void world_open_host(struct world *w);
+const char *world_host_missing(void); /* why that cannot be; NULL when it can */
 void world_close(struct world *w);
 void world_close_api(struct world *w);   /* earlier than the rest */
 void world_run_pending(struct world *w); /* completes calls that were kept silent */
+
+/* A running task of the service with a container of the same id that runs `command` in a shell. */
+struct id world_start_task(struct world *w, const char *service, const char *command);
+
+/* Runs a shell script with DOCKER_HOST set, the loop serving it meanwhile; what it printed, stderr
+ * included, is the result (free(3)). Expects exit status 0. */
+char *run_script(struct world *w, const char *script);
 
 struct answer {
     int status;

@@ -11,7 +11,8 @@
  *     api_close(api, ..)          ends streams, removes the socket
  *
  * One thread, the loop's. Requests that wait (a proposal, a read barrier, an image) hold their
- * connection suspended; there is no thread per request. Limits: API_* below. */
+ * connection suspended; there is no thread per request. The program ignores SIGPIPE. Limits: API_*
+ * below. */
 #ifndef NODE_API_API_H
 #define NODE_API_API_H
 

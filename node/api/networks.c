@@ -150,7 +150,10 @@ void handle_network_create(struct request *r)
 
 static const struct network *find_network(struct request *r)
 {
-    if (request_store(r) == NULL) {
+    const char *scope = request_query(r, "scope");
+
+    if (request_store(r) == NULL ||
+        (scope != NULL && scope[0] != '\0' && strcmp(scope, "swarm") != 0)) {
         reply_status(r, MHD_HTTP_NOT_FOUND, "network %s not found", r->args[0]);
         return NULL;
     }

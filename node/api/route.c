@@ -16,7 +16,7 @@ static const struct route routes[] = {
     { "GET", "_ping", ROUTE_LOCAL, handle_ping },
     { "HEAD", "_ping", ROUTE_LOCAL, handle_ping },
     { "GET", "version", ROUTE_LOCAL, handle_version },
-    { "GET", "info", ROUTE_CLUSTER, handle_info },
+    { "GET", "info", ROUTE_LOCAL, handle_info },
     { "GET", "events", ROUTE_LOCAL, handle_events },
     { "POST", "auth", ROUTE_LOCAL, handle_auth },
 

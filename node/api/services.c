@@ -69,10 +69,11 @@ void handle_service_list(struct request *r)
     list = json_array();
     STORE_EACH(&it, store, OBJECT_SERVICE, struct service, s)
     {
-        json_t *json = is_wanted(&f, s) ? service_json(s) : NULL;
+        json_t *json;
 
         if (!is_wanted(&f, s))
             continue;
+        json = service_json(s);
         if ((with_status &&
              json_object_set_new(json, "ServiceStatus", status_json(store, s)) < 0) ||
             json_array_append_new(list, json) < 0) {

@@ -80,7 +80,7 @@ void upload_bytes(struct request *r, const char *bytes, size_t *len)
         } else if (n < 0 && errno == EINTR) {
             continue;
         } else if (n < 0 && errno == EAGAIN) {
-            if (uv_poll_start(u->poll, UV_WRITABLE, on_writable) < 0) {
+            if (r->api->closing || uv_poll_start(u->poll, UV_WRITABLE, on_writable) < 0) {
                 upload_end(r);
                 sent = *len;
                 break;

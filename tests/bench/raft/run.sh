@@ -20,7 +20,7 @@ done
 
 work=$SHOAL_BUILD/bench-raft.$$
 members=''
-port=$((20000 + $$ % 20000))
+port=$((20000 + $$ % 10000)) # below what the kernel gives to connecting sockets
 
 cleanup() {
     for pid in $members; do kill -9 "$pid" 2>/dev/null || true; done
@@ -67,7 +67,7 @@ status_of() { ETCDCTL_API=3 etcdctl --endpoints "$(client_url "$1")" endpoint st
 
 etcd_leader() { # prints its number; waits until all three answer
     local i answered leader
-    while :; do
+    for _ in $(seq 150); do
         answered=0 leader=''
         for i in 1 2 3; do
             if line=$(status_of $i); then
@@ -78,6 +78,9 @@ etcd_leader() { # prints its number; waits until all three answer
         if [ $answered = 3 ] && [ -n "$leader" ]; then echo "$leader"; return; fi
         sleep 0.2
     done
+    echo "bench: etcd has no leader within 30 s:" >&2
+    tail -n 2 "$work"/etcd-*.log >&2
+    exit 1
 }
 
 stop_etcd() {

@@ -104,6 +104,8 @@ static int restore(void *ctx, raft_index index, struct slice snapshot)
     return 0;
 }
 
+static void deliver(uv_idle_t *idle);
+
 static void send_mail(void *ctx, raft_node_id to, struct slice bytes)
 {
     struct member *m = ctx;
@@ -115,6 +117,7 @@ static void send_mail(void *ctx, raft_node_id to, struct slice bytes)
     mail->len = bytes.len;
     memcpy(mail->bytes, bytes.ptr, bytes.len);
     list_push_back(&m->world->mail, &mail->link);
+    assert_int_equal(uv_idle_start(&m->world->courier, deliver), 0);
 }
 
 static void on_failed(void *ctx, int err, const char *why)
@@ -130,6 +133,7 @@ static void deliver(uv_idle_t *idle)
     struct world *w = idle->data;
     struct list now, *link;
 
+    assert_int_equal(uv_idle_stop(idle), 0);
     list_init(&now);
     list_splice_back(&now, &w->mail);
     while ((link = list_pop_front(&now)) != NULL) {
@@ -212,7 +216,6 @@ static void world_init(struct world *w)
     assert_int_equal(uv_timer_init(&w->loop, &w->guard), 0);
     assert_int_equal(uv_idle_init(&w->loop, &w->courier), 0);
     w->courier.data = w;
-    assert_int_equal(uv_idle_start(&w->courier, deliver), 0);
     assert_int_equal(uv_timer_start(&w->guard, on_guard, 20000, 0), 0);
     (void)snprintf(w->root, sizeof(w->root), "/tmp/raft-driver.XXXXXX");
     assert_non_null(mkdtemp(w->root));

@@ -100,13 +100,19 @@ static void check_writes(struct host *h, const struct raft_output *out)
 
 /* --- elections and votes */
 
-static bool leader_is_complete(struct host *h)
+/* What was committed in an earlier term is in the logs of all later leaders. One that was paused
+ * and wins an old term late owes nothing to the terms after it. */
+static raft_index missing_entry(struct host *h)
 {
     struct world *w = h->world;
+    raft_index i = w->canon_last;
     raft_term term;
 
-    return w->canon_last == 0 || w->canon_last < h->raft->log.base.last.index ||
-           (log_term(&h->raft->log, w->canon_last, &term) && term == w->canon[w->canon_last].term);
+    while (i > 0 && w->canon[i].committed_in >= h->raft->term)
+        i--;
+    if (i <= h->raft->log.base.last.index)
+        return 0;
+    return log_term(&h->raft->log, i, &term) && term == w->canon[i].term ? 0 : i;
 }
 
 static void check_leader(struct host *h)
@@ -130,9 +136,9 @@ static void check_leader(struct host *h)
     }
     w->leaders[w->leader_count].term = term;
     w->leaders[w->leader_count++].leader = h->id;
-    if (!leader_is_complete(h))
+    if (missing_entry(h) != 0)
         world_fail(w, "leader completeness: %u leads term %" PRIu64 " without entry %" PRIu64,
-                   h->index, term, w->canon_last);
+                   h->index, term, missing_entry(h));
 }
 
 /* A vote counts once it leaves the node; whatever crashes follow, it stays the only one. */
@@ -173,6 +179,28 @@ static struct canon_entry *canon_at(struct world *w, raft_index index)
     return &w->canon[index];
 }
 
+static uint64_t hash_conf(const struct raft_conf *c)
+{
+    uint8_t bytes[RAFT_CONF_LEN_MAX];
+
+    return sim_hash(5, slice_of(bytes, raft_conf_encode(c, bytes)));
+}
+
+/* A log that starts after an entry starts with the configuration of that entry, or with none: a
+ * node that joined by replaying the log does not know the first one, which was never an entry. */
+static void check_base(struct host *h)
+{
+    raft_index base = h->raft->log.base.last.index;
+    struct world *w = h->world;
+
+    if (base == h->seen.base_index || base == 0 || !canon_at(w, base)->known)
+        return;
+    if (conf_at(h->raft, base)->member_count != 0 &&
+        canon_at(w, base)->conf != hash_conf(conf_at(h->raft, base)))
+        world_fail(w, "configuration: %u has another one than was committed at %" PRIu64, h->index,
+                   base);
+}
+
 /* Whatever one node takes for committed is so for all, for ever. */
 static void check_commit(struct host *h)
 {
@@ -188,7 +216,8 @@ static void check_commit(struct host *h)
         const struct raft_entry *e = log_at(log, i);
 
         if (!c->known) {
-            *c = (struct canon_entry){ true, e->id.term, content_of(e), 0 };
+            *c = (struct canon_entry){ true, e->id.term, h->raft->term, content_of(e), 0, 0 };
+            c->conf = hash_conf(conf_at(h->raft, i));
             if (i > w->canon_last)
                 w->canon_last = i;
             w->result.committed++;
@@ -209,6 +238,7 @@ void check_output(struct host *h, const struct raft_output *out)
         world_fail(h->world, "vote: %u changes its mind in term %" PRIu64, h->index, now.term);
     check_writes(h, out);
     check_commit(h);
+    check_base(h);
     check_leader(h);
     if (h->world->damaged == h->index + 1 && !now.repairing && h->recovery.acknowledged.term != 0)
         h->world->damaged = 0; /* repaired: the next disk may rot */

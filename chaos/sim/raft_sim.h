@@ -101,8 +101,10 @@ struct recorded_op {
 struct canon_entry {
     bool known;
     raft_term term;
-    uint64_t content; /* hash of type, session, sequence, data */
-    uint64_t chain;   /* after applying it; 0 = not applied yet */
+    raft_term committed_in; /* term of the first node that knew: at least the true one */
+    uint64_t content;       /* hash of type, session, sequence, data */
+    uint64_t chain;         /* after applying it; 0 = not applied yet */
+    uint64_t conf;          /* hash of the configuration in force at this entry */
 };
 
 struct seen_entry { /* (index, term) names one content and one predecessor: log matching */

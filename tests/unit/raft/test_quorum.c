@@ -22,6 +22,8 @@ static void draw_conf(struct prng *p, struct raft_conf *c)
         c->members[i].flags = prng_chance(p, 0.7) ? RAFT_VOTER : 0;
         if (c->joint && prng_chance(p, 0.6))
             c->members[i].flags |= RAFT_VOTER_OLD;
+        if (c->joint && c->members[i].flags == RAFT_VOTER_OLD && prng_chance(p, 0.5))
+            c->members[i].flags |= RAFT_LEAVING; /* says nothing about who decides now */
     }
     c->members[0].flags |= RAFT_VOTER | (c->joint ? RAFT_VOTER_OLD : 0u);
 }

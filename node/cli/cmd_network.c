@@ -1,0 +1,89 @@
+/* Networks. */
+#include <stdio.h>
+#include <string.h>
+
+#include "node/cli/command.h"
+
+static const struct option_def list_options[] = { LIST_OPTIONS,
+                                                  { NULL, 0, OPTION_FLAG, NULL, NULL } };
+static const struct option_def no_options[] = { { NULL, 0, OPTION_FLAG, NULL, NULL } };
+static const struct option_def create_options[] = {
+    { "driver", 'd', OPTION_TEXT, "DRIVER", "overlay" },
+    { "subnet", 0, OPTION_TEXT, "CIDR", "instead of one from the pool" },
+    { "internal", 0, OPTION_FLAG, NULL, "no way out of the cluster" },
+    { "ipv6", 0, OPTION_FLAG, NULL, "also IPv6 addresses" },
+    { "attachable", 0, OPTION_FLAG, NULL, "accepted for compatibility" },
+    { "opt", 'o', OPTION_LIST, "KEY=VALUE", "encrypted=false carries it in clear" },
+    { "label", 0, OPTION_LIST, "KEY=VALUE", "label of the network" },
+    { NULL, 0, OPTION_FLAG, NULL, NULL },
+};
+
+static int run_create(struct invocation *in)
+{
+    const struct args *a = &in->args;
+    json_t *body = json_pack(
+        "{s:s, s:s, s:b, s:b, s:b, s:o, s:o}", "Name", a->positional[0], "Driver",
+        args_text(a, "driver", "overlay"), "Internal", args_flag(a, "internal"), "EnableIPv6",
+        args_flag(a, "ipv6"), "Attachable", args_flag(a, "attachable"), "Options",
+        pairs_of(args_list(a, "opt")), "Labels", pairs_of(args_list(a, "label")));
+    json_t *answer = NULL;
+    int status;
+
+    if (args_given(a, "subnet"))
+        (void)json_object_set_new(body, "IPAM",
+                                  json_pack("{s:s, s:[{s:s}]}", "Driver", "default", "Config",
+                                            "Subnet", args_text(a, "subnet", "")));
+    status = call(in, "POST", body, &answer, "/networks/create");
+    if (exit_of(status) == EXIT_OK)
+        (void)puts(text_at(answer, "Id"));
+    json_decref(body);
+    json_decref(answer);
+    return exit_of(status);
+}
+
+static int run_list(struct invocation *in)
+{
+    static const char *const titles[] = { "ID", "NAME", "DRIVER", "SUBNET", "ENCRYPTED", NULL };
+    json_t *networks = get_json(in, "/networks");
+    struct table t;
+
+    if (networks == NULL)
+        return EXIT_ERROR;
+    table_init(&t, titles);
+    for (size_t i = 0; i < json_array_size(networks); i++) {
+        const json_t *n = json_array_get(networks, i);
+        const char *encrypted = text_at(n, "Options.encrypted");
+
+        if (strcmp(text_at(n, "Scope"), "swarm") != 0)
+            continue;
+        table_addf(&t, "%.12s", text_at(n, "Id"));
+        table_add(&t, text_at(n, "Name"));
+        table_add(&t, text_at(n, "Driver"));
+        table_add(&t, text_at(json_array_get(at(n, "IPAM.Config"), 0), "Subnet"));
+        table_add(&t, strcmp(encrypted, "false") == 0 ? "no" : "yes");
+    }
+    table_print(&t, format_of(in));
+    table_deinit(&t);
+    json_decref(networks);
+    return EXIT_OK;
+}
+
+static int run_inspect(struct invocation *in)
+{
+    return inspect_each(in, "/networks");
+}
+
+static int run_remove(struct invocation *in)
+{
+    return remove_each(in, "/networks", "");
+}
+
+const struct command network_commands[] = {
+    { "network create", "NAME", "make a network that spans the cluster, encrypted", create_options,
+      1, 1, false, run_create },
+    { "network ls", "", "list the networks", list_options, 0, 0, false, run_list },
+    { "network inspect", "NETWORK..", "show all that is known of networks", no_options, 1, 64,
+      false, run_inspect },
+    { "network rm", "NETWORK..", "remove networks", no_options, 1, 64, false, run_remove },
+    { NULL, NULL, NULL, NULL, 0, 0, false, NULL },
+};

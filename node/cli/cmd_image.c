@@ -52,11 +52,11 @@ static int run_list(struct invocation *in)
 {
     static const char *const titles[] = { "ID", "NAME", "SIZE", NULL };
     json_t *images = get_json(in, "/images/json");
-    struct table t;
+    struct listing t;
 
     if (images == NULL)
         return EXIT_ERROR;
-    table_init(&t, titles);
+    listing_init(&t, titles);
     for (size_t i = 0; i < json_array_size(images); i++) {
         const json_t *image = json_array_get(images, i), *tags = at(image, "RepoTags");
         const char *id = text_at(image, "Id"), *colon = strchr(id, ':');
@@ -64,13 +64,13 @@ static int run_list(struct invocation *in)
         for (size_t j = 0; j < MAX(json_array_size(tags), 1u); j++) {
             const char *tag = json_string_value(json_array_get(tags, j));
 
-            table_addf(&t, "%.12s", colon == NULL ? id : colon + 1);
-            table_add(&t, tag == NULL ? "<none>" : tag);
-            table_addf(&t, "%.1f MB", (double)number_at(image, "Size") / 1e6);
+            listing_addf(&t, "%.12s", colon == NULL ? id : colon + 1);
+            listing_add(&t, tag == NULL ? "<none>" : tag);
+            listing_addf(&t, "%.1f MB", (double)number_at(image, "Size") / 1e6);
         }
     }
-    table_print(&t, format_of(in));
-    table_deinit(&t);
+    listing_print(&t, format_of(in));
+    listing_deinit(&t);
     json_decref(images);
     return EXIT_OK;
 }

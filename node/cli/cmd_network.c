@@ -45,25 +45,25 @@ static int run_list(struct invocation *in)
 {
     static const char *const titles[] = { "ID", "NAME", "DRIVER", "SUBNET", "ENCRYPTED", NULL };
     json_t *networks = get_json(in, "/networks");
-    struct table t;
+    struct listing t;
 
     if (networks == NULL)
         return EXIT_ERROR;
-    table_init(&t, titles);
+    listing_init(&t, titles);
     for (size_t i = 0; i < json_array_size(networks); i++) {
         const json_t *n = json_array_get(networks, i);
         const char *encrypted = text_at(n, "Options.encrypted");
 
         if (strcmp(text_at(n, "Scope"), "swarm") != 0)
             continue;
-        table_addf(&t, "%.12s", text_at(n, "Id"));
-        table_add(&t, text_at(n, "Name"));
-        table_add(&t, text_at(n, "Driver"));
-        table_add(&t, text_at(json_array_get(at(n, "IPAM.Config"), 0), "Subnet"));
-        table_add(&t, strcmp(encrypted, "false") == 0 ? "no" : "yes");
+        listing_addf(&t, "%.12s", text_at(n, "Id"));
+        listing_add(&t, text_at(n, "Name"));
+        listing_add(&t, text_at(n, "Driver"));
+        listing_add(&t, text_at(json_array_get(at(n, "IPAM.Config"), 0), "Subnet"));
+        listing_add(&t, strcmp(encrypted, "false") == 0 ? "no" : "yes");
     }
-    table_print(&t, format_of(in));
-    table_deinit(&t);
+    listing_print(&t, format_of(in));
+    listing_deinit(&t);
     json_decref(networks);
     return EXIT_OK;
 }

@@ -26,27 +26,27 @@ static int run_list(struct invocation *in)
         "ID", "HOSTNAME", "STATUS", "AVAILABILITY", "MANAGER STATUS", "ADDRESS", NULL
     };
     json_t *nodes = get_json(in, "/nodes"), *info;
-    struct table t;
+    struct listing t;
 
     if (nodes == NULL)
         return EXIT_ERROR;
     info = get_json(in, "/info");
-    table_init(&t, titles);
+    listing_init(&t, titles);
     for (size_t i = 0; i < json_array_size(nodes); i++) {
         const json_t *n = json_array_get(nodes, i);
         bool self = strcmp(text_at(n, "ID"), text_at(info, "Swarm.NodeID")) == 0;
         const char *reach = text_at(n, "ManagerStatus.Reachability");
 
-        table_addf(&t, "%s%s", text_at(n, "ID"),
-                   self && format_of(in) == TABLE_ALIGNED ? " *" : "");
-        table_add(&t, text_at(n, "Description.Hostname"));
-        table_add(&t, text_at(n, "Status.State"));
-        table_add(&t, text_at(n, "Spec.Availability"));
-        table_add(&t, json_is_true(at(n, "ManagerStatus.Leader")) ? "leader" : reach);
-        table_add(&t, text_at(n, "Status.Addr"));
+        listing_addf(&t, "%s%s", text_at(n, "ID"),
+                     self && format_of(in) == LISTING_ALIGNED ? " *" : "");
+        listing_add(&t, text_at(n, "Description.Hostname"));
+        listing_add(&t, text_at(n, "Status.State"));
+        listing_add(&t, text_at(n, "Spec.Availability"));
+        listing_add(&t, json_is_true(at(n, "ManagerStatus.Leader")) ? "leader" : reach);
+        listing_add(&t, text_at(n, "Status.Addr"));
     }
-    table_print(&t, format_of(in));
-    table_deinit(&t);
+    listing_print(&t, format_of(in));
+    listing_deinit(&t);
     json_decref(info);
     json_decref(nodes);
     return EXIT_OK;

@@ -84,22 +84,22 @@ static int list(struct invocation *in, const char *kind)
 {
     static const char *const titles[] = { "ID", "NAME", "CREATED", "UPDATED", NULL };
     json_t *all = get_json(in, "/%ss", kind);
-    struct table t;
+    struct listing t;
 
     if (all == NULL)
         return EXIT_ERROR;
-    table_init(&t, titles);
+    listing_init(&t, titles);
     for (size_t i = 0; i < json_array_size(all); i++) {
         const json_t *o = json_array_get(all, i);
         char when[64];
 
-        table_add(&t, text_at(o, "ID"));
-        table_add(&t, text_at(o, "Spec.Name"));
-        table_add(&t, ago(text_at(o, "CreatedAt"), when, sizeof(when)));
-        table_add(&t, ago(text_at(o, "UpdatedAt"), when, sizeof(when)));
+        listing_add(&t, text_at(o, "ID"));
+        listing_add(&t, text_at(o, "Spec.Name"));
+        listing_add(&t, ago(text_at(o, "CreatedAt"), when, sizeof(when)));
+        listing_add(&t, ago(text_at(o, "UpdatedAt"), when, sizeof(when)));
     }
-    table_print(&t, format_of(in));
-    table_deinit(&t);
+    listing_print(&t, format_of(in));
+    listing_deinit(&t);
     json_decref(all);
     return EXIT_OK;
 }

@@ -646,23 +646,23 @@ static int run_list(struct invocation *in)
         "ID", "NAME", "MODE", "REPLICAS", "IMAGE", "PORTS", NULL
     };
     json_t *services = get_json(in, "/services?status=true");
-    struct table t;
+    struct listing t;
 
     if (services == NULL)
         return EXIT_ERROR;
-    table_init(&t, titles);
+    listing_init(&t, titles);
     for (size_t i = 0; i < json_array_size(services); i++) {
         const json_t *s = json_array_get(services, i);
         const json_t *ports = at(s, "Endpoint.Ports");
         char text[512] = "";
         size_t used = 0;
 
-        table_addf(&t, "%.12s", text_at(s, "ID"));
-        table_add(&t, text_at(s, "Spec.Name"));
-        table_add(&t, at(s, "Spec.Mode.Global") != NULL ? "global" : "replicated");
-        table_addf(&t, "%lld/%lld", (long long)number_at(s, "ServiceStatus.RunningTasks"),
-                   (long long)number_at(s, "ServiceStatus.DesiredTasks"));
-        table_add(&t, text_at(s, "Spec.TaskTemplate.ContainerSpec.Image"));
+        listing_addf(&t, "%.12s", text_at(s, "ID"));
+        listing_add(&t, text_at(s, "Spec.Name"));
+        listing_add(&t, at(s, "Spec.Mode.Global") != NULL ? "global" : "replicated");
+        listing_addf(&t, "%lld/%lld", (long long)number_at(s, "ServiceStatus.RunningTasks"),
+                     (long long)number_at(s, "ServiceStatus.DesiredTasks"));
+        listing_add(&t, text_at(s, "Spec.TaskTemplate.ContainerSpec.Image"));
         for (size_t p = 0; p < json_array_size(ports) && used < sizeof(text); p++) {
             const json_t *port = json_array_get(ports, p);
 
@@ -671,10 +671,10 @@ static int run_list(struct invocation *in)
                                      (long long)number_at(port, "TargetPort"),
                                      text_at(port, "Protocol"));
         }
-        table_add(&t, text);
+        listing_add(&t, text);
     }
-    table_print(&t, format_of(in));
-    table_deinit(&t);
+    listing_print(&t, format_of(in));
+    listing_deinit(&t);
     json_decref(services);
     return EXIT_OK;
 }
@@ -687,21 +687,22 @@ static const char *host_of(const json_t *nodes, const char *id)
     return id;
 }
 
-static void add_task(struct table *t, const json_t *task, const json_t *nodes, const char *service)
+static void add_task(struct listing *t, const json_t *task, const json_t *nodes,
+                     const char *service)
 {
     char when[64];
 
-    table_addf(t, "%.12s", text_at(task, "ID"));
+    listing_addf(t, "%.12s", text_at(task, "ID"));
     if (number_at(task, "Slot") > 0)
-        table_addf(t, "%s.%lld", service, (long long)number_at(task, "Slot"));
+        listing_addf(t, "%s.%lld", service, (long long)number_at(task, "Slot"));
     else
-        table_addf(t, "%s.%.12s", service, text_at(task, "NodeID"));
-    table_add(t, text_at(task, "Spec.ContainerSpec.Image"));
-    table_add(t, host_of(nodes, text_at(task, "NodeID")));
-    table_add(t, text_at(task, "DesiredState"));
-    table_addf(t, "%s %s", text_at(task, "Status.State"),
-               ago(text_at(task, "Status.Timestamp"), when, sizeof(when)));
-    table_add(t, text_at(task, "Status.Err"));
+        listing_addf(t, "%s.%.12s", service, text_at(task, "NodeID"));
+    listing_add(t, text_at(task, "Spec.ContainerSpec.Image"));
+    listing_add(t, host_of(nodes, text_at(task, "NodeID")));
+    listing_add(t, text_at(task, "DesiredState"));
+    listing_addf(t, "%s %s", text_at(task, "Status.State"),
+                 ago(text_at(task, "Status.Timestamp"), when, sizeof(when)));
+    listing_add(t, text_at(task, "Status.Err"));
 }
 
 static int run_tasks(struct invocation *in)
@@ -709,10 +710,10 @@ static int run_tasks(struct invocation *in)
     static const char *const titles[] = { "ID",      "NAME",  "IMAGE", "NODE",
                                           "DESIRED", "STATE", "ERROR", NULL };
     json_t *nodes = get_json(in, "/nodes");
-    struct table t;
+    struct listing t;
     int result = nodes == NULL ? EXIT_ERROR : EXIT_OK;
 
-    table_init(&t, titles);
+    listing_init(&t, titles);
     for (size_t i = 0; i < in->args.count && result == EXIT_OK; i++) {
         json_t *service = get_service(in, in->args.positional[i]), *tasks = NULL;
 
@@ -728,8 +729,8 @@ static int run_tasks(struct invocation *in)
         json_decref(service);
     }
     if (result == EXIT_OK)
-        table_print(&t, format_of(in));
-    table_deinit(&t);
+        listing_print(&t, format_of(in));
+    listing_deinit(&t);
     json_decref(nodes);
     return result;
 }

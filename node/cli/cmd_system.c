@@ -23,22 +23,22 @@ static int run_ps(struct invocation *in)
 {
     static const char *const titles[] = { "ID", "NAME", "IMAGE", "STATUS", NULL };
     json_t *all = get_json(in, "/containers/json%s", args_flag(&in->args, "all") ? "?all=1" : "");
-    struct table t;
+    struct listing t;
 
     if (all == NULL)
         return EXIT_ERROR;
-    table_init(&t, titles);
+    listing_init(&t, titles);
     for (size_t i = 0; i < json_array_size(all); i++) {
         const json_t *c = json_array_get(all, i);
         const char *name = json_string_value(json_array_get(at(c, "Names"), 0));
 
-        table_addf(&t, "%.12s", text_at(c, "Id"));
-        table_add(&t, name == NULL ? "" : name[0] == '/' ? name + 1 : name);
-        table_add(&t, text_at(c, "Image"));
-        table_add(&t, text_at(c, "Status"));
+        listing_addf(&t, "%.12s", text_at(c, "Id"));
+        listing_add(&t, name == NULL ? "" : name[0] == '/' ? name + 1 : name);
+        listing_add(&t, text_at(c, "Image"));
+        listing_add(&t, text_at(c, "Status"));
     }
-    table_print(&t, format_of(in));
-    table_deinit(&t);
+    listing_print(&t, format_of(in));
+    listing_deinit(&t);
     json_decref(all);
     return EXIT_OK;
 }

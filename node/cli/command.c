@@ -88,12 +88,12 @@ json_t *texts_of(const struct str_list *list)
     return array;
 }
 
-enum table_format format_of(const struct invocation *in)
+enum listing_format format_of(const struct invocation *in)
 {
     if (args_flag(&in->args, "quiet"))
-        return TABLE_QUIET;
-    return strcmp(args_text(&in->args, "format", "table"), "json") == 0 ? TABLE_JSON
-                                                                        : TABLE_ALIGNED;
+        return LISTING_QUIET;
+    return strcmp(args_text(&in->args, "format", "table"), "json") == 0 ? LISTING_JSON
+                                                                        : LISTING_ALIGNED;
 }
 
 int print_inspected(json_t *object)

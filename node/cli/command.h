@@ -6,7 +6,7 @@
 
 #include "node/cli/args.h"
 #include "node/cli/client.h"
-#include "node/cli/table.h"
+#include "node/cli/listing.h"
 
 #define EXIT_OK      0
 #define EXIT_ERROR   1
@@ -50,7 +50,7 @@ const json_t *at(const json_t *object, const char *path);
 json_t *pairs_of(const struct str_list *list);
 json_t *texts_of(const struct str_list *list);
 
-enum table_format format_of(const struct invocation *in); /* needs LIST_OPTIONS */
+enum listing_format format_of(const struct invocation *in); /* needs LIST_OPTIONS */
 #define LIST_OPTIONS                                             \
     { "format", 0, OPTION_TEXT, "FORMAT", "table or json" },     \
     {                                                            \

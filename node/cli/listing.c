@@ -1,4 +1,4 @@
-#include "node/cli/table.h"
+#include "node/cli/listing.h"
 
 #include <jansson.h>
 #include <stdarg.h>
@@ -10,20 +10,20 @@
 
 #define GAP 3
 
-void table_init(struct table *t, const char *const *titles)
+void listing_init(struct listing *t, const char *const *titles)
 {
-    *t = (struct table){ .titles = titles };
+    *t = (struct listing){ .titles = titles };
     while (titles[t->column_count] != NULL)
         t->column_count++;
-    CHECK(t->column_count <= TABLE_COLUMNS_MAX);
+    CHECK(t->column_count <= LISTING_COLUMNS_MAX);
 }
 
-void table_deinit(struct table *t)
+void listing_deinit(struct listing *t)
 {
     str_list_clear(&t->cells);
 }
 
-void table_add(struct table *t, const char *text)
+void listing_add(struct listing *t, const char *text)
 {
     if (str_list_append(&t->cells, text == NULL ? "" : text) == 0)
         return;
@@ -31,7 +31,7 @@ void table_add(struct table *t, const char *text)
     exit(1);
 }
 
-void table_addf(struct table *t, const char *format, ...)
+void listing_addf(struct listing *t, const char *format, ...)
 {
     char text[512];
     va_list args;
@@ -39,7 +39,7 @@ void table_addf(struct table *t, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    table_add(t, text);
+    listing_add(t, text);
 }
 
 /* Characters, not bytes. */
@@ -61,9 +61,9 @@ static void print_cell(const char *text, size_t width, bool last)
         (void)putchar('\n');
 }
 
-static void print_aligned(const struct table *t)
+static void print_aligned(const struct listing *t)
 {
-    size_t width[TABLE_COLUMNS_MAX];
+    size_t width[LISTING_COLUMNS_MAX];
 
     for (size_t c = 0; c < t->column_count; c++) {
         width[c] = width_of(t->titles[c]);
@@ -76,7 +76,7 @@ static void print_aligned(const struct table *t)
         print_cell(t->cells.items[i], width[i % t->column_count], (i + 1) % t->column_count == 0);
 }
 
-static void print_json(const struct table *t)
+static void print_json(const struct listing *t)
 {
     for (size_t row = 0; row + t->column_count <= t->cells.count; row += t->column_count) {
         json_t *object = json_object();
@@ -92,16 +92,16 @@ static void print_json(const struct table *t)
     }
 }
 
-void table_print(const struct table *t, enum table_format format)
+void listing_print(const struct listing *t, enum listing_format format)
 {
     switch (format) {
-    case TABLE_ALIGNED:
+    case LISTING_ALIGNED:
         print_aligned(t);
         return;
-    case TABLE_JSON:
+    case LISTING_JSON:
         print_json(t);
         return;
-    case TABLE_QUIET:
+    case LISTING_QUIET:
         for (size_t i = 0; i < t->cells.count; i += t->column_count)
             (void)puts(t->cells.items[i]);
         return;

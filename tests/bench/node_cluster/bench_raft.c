@@ -2,6 +2,8 @@
  * when the leader dies.
  *
  *     bench_node_cluster_raft [--dir DIR] [--port PORT] [--seconds S] [--kills N]
+ *     bench_node_cluster_raft --port PORT --ask ID OP[ARG]    one question to a running member
+ *     bench_node_cluster_raft --port PORT --load CLIENTS [--seconds S]    load on running ones
  *
  * Starts bench_node_cluster_raft_member three times, then is the load: 1, 64 and 1000 clients over
  * 1, 8 and 100 connections, each with one write of 256 bytes under way, sent to the leader as
@@ -298,6 +300,8 @@ static void run_load(const struct bench *b, unsigned clients, unsigned conn_coun
     free(started);
     if (!reports)
         return;
+    if (sample_count == 0)
+        samples[sample_count++] = 0; /* nothing but errors */
     qsort(samples, sample_count, sizeof(samples[0]), compare_u64);
     printf("shoal %u clients: %.0f writes/s  p50 %.2f ms  p99 %.2f ms  max %.1f ms  errors %u\n",
            clients, (double)sample_count * 1e9 / (double)(end - begin), sample_ms(0.5),
@@ -306,6 +310,21 @@ static void run_load(const struct bench *b, unsigned clients, unsigned conn_coun
 }
 
 /* --- Losing the leader. */
+
+/* For scripts: "P" puts, "L" asks for the leader, "A2" adds a voter, "V2" asks for one. Prints the
+ * answer, or the error, and succeeds only with an answer. */
+static int ask_once(struct bench *b, const char *id, const char *op)
+{
+    uint8_t arg[8 + VALUE_BYTES] = { 0 };
+    size_t len = op[0] == 'P' ? sizeof(arg) : 1;
+    int64_t answer;
+
+    if (op[0] != 'P' && op[1] != '\0')
+        arg[0] = (uint8_t)(op[1] - '0');
+    answer = ask(b, (int)strtol(id, NULL, 10), op[0], arg, len, 1000);
+    printf("%lld\n", (long long)answer);
+    return answer < 0;
+}
 
 /* Time from the signal until another member has taken and applied a write. */
 static uint64_t lose_leader(struct bench *b, int number)
@@ -350,7 +369,7 @@ static void run_losses(struct bench *b, const char *what, int number, unsigned c
 
 static void parse_args(struct bench *b, int argc, char **argv)
 {
-    for (int i = 1; i + 1 < argc; i += 2) {
+    for (int i = 1; i + 1 < argc; i++) {
         if (strcmp(argv[i], "--dir") == 0)
             b->dir = argv[i + 1];
         else if (strcmp(argv[i], "--port") == 0)
@@ -368,9 +387,21 @@ int main(int argc, char **argv)
     struct bench b = { .dir = "raft-bench.tmp", .port = 17300, .seconds = 5, .kills = 10 };
 
     parse_args(&b, argc, argv);
-    (void)snprintf(b.member_path, sizeof(b.member_path), "%s_member", argv[0]);
     samples = malloc(SAMPLES_MAX * sizeof(samples[0]));
     CHECK(samples != NULL);
+    for (int i = 1; i + 1 < argc; i++) {
+        bool asks = strcmp(argv[i], "--ask") == 0 && i + 2 < argc;
+
+        if (!asks && strcmp(argv[i], "--load") != 0)
+            continue;
+        for (int id = 1; id <= MEMBERS; id++)
+            b.pids[id] = 1; /* somebody else started them; never killed here */
+        if (asks)
+            return ask_once(&b, argv[i + 1], argv[i + 2]);
+        run_load(&b, (unsigned)strtoul(argv[i + 1], NULL, 10), 1, b.seconds, true);
+        return 0;
+    }
+    (void)snprintf(b.member_path, sizeof(b.member_path), "%s_member", argv[0]);
     start_cluster(&b, true);
     run_load(&b, 64, 8, 0.5, false); /* warm */
     for (size_t i = 0; i < ARRAY_LEN(loads); i++)

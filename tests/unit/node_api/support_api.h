@@ -50,6 +50,13 @@ struct id world_start_task(struct world *w, const char *service, const char *com
  * included, is the result (free(3)). Expects exit status 0. */
 char *run_script(struct world *w, const char *script);
 
+/* Between the support files. */
+void world_prepare(struct world *w);
+void world_open_api(struct world *w);
+void world_make_cluster(struct world *w, const struct cluster_spec *spec);
+int world_apply(struct world *w, struct transaction *t);
+void world_close_host(struct world *w);
+
 struct answer {
     int status;
     char head[4096];

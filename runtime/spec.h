@@ -63,7 +63,8 @@ NODISCARD int spec_hostname_text(const struct container_spec *spec, struct buf *
 NODISCARD int spec_resolv_text(const struct container_spec *spec, struct slice host_resolv,
                                struct buf *out);
 
-/* Resolved: spec, image, Docker's default. */
+/* Resolved: spec, image, Docker's default. spec_hostname() may use the buffer. */
+const char *spec_hostname(const struct container_spec *spec, char buffer[64]);
 int spec_stop_signal(const struct container_spec *spec, const struct image_config *image);
 uint64_t spec_stop_grace_ns(const struct container_spec *spec);
 const char *spec_user_text(const struct container_spec *spec, const struct image_config *image);

@@ -5,6 +5,52 @@
 
 #include "runtime/runtime_impl.h"
 
+enum stream_kind { KIND_EXEC, KIND_ATTACH };
+enum stream_state { STREAM_STARTING, STREAM_OPEN, STREAM_CLOSING };
+
+struct runtime_stream {
+    struct list link; /* of rt->streams */
+    struct work work; /* opening, later tidying up */
+    struct work kill_work;
+    struct later later;
+    struct runtime *rt;
+    enum stream_kind kind;
+    enum stream_state state;
+    struct stream_callbacks callbacks;
+
+    /* for the thread */
+    struct container *container; /* NULL once it may be gone */
+    char id[CONTAINER_ID_LEN_MAX + 1];
+    struct str_list argv, env;
+    char *dir, *user;
+    bool tty, open_stdin, has_env;
+    uint16_t rows, columns;
+    int fds[3]; /* our ends: stdin, stdout (or tty, or socket), stderr; -1 = none */
+    pid_t pid;  /* of the OCI runtime's exec; 0 = not spawned */
+    int pidfd;
+    struct path process_path, pid_path;
+
+    /* loop */
+    uv_pipe_t pipes[3];
+    bool pipe_open[3];
+    uv_poll_t process;
+    bool process_open;
+    uv_timer_t timer; /* first the time limit, then for draining */
+    bool timer_open;
+    unsigned open_handles;
+    uint64_t timeout_ms;
+    unsigned reading; /* outputs not at their end */
+    bool held, input_shut, close_wanted, exited, timed_out, killing;
+    int exit_code, err;
+    struct fault fault;
+    uint8_t buffer[STREAM_READ_BYTES];
+};
+
+/* stream_open.c, on a thread */
+void stream_open_run(struct work *w);
+void stream_kill_child(struct runtime_stream *s); /* and reaps it */
+void stream_set_size(int terminal_fd, uint16_t rows, uint16_t columns);
+
 /* Like runtime_exec, for a container at hand; ends with ERR_TIMEOUT after `timeout_ms`, the
  * command being killed; 0 = no limit. */
 struct runtime_stream *stream_exec(struct container *c, const struct exec_spec *spec,

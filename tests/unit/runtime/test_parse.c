@@ -190,9 +190,9 @@ static void test_index_gives_the_manifest_of_the_platform(void **state)
     static const char text[] =
         "{\"schemaVersion\":2,\"manifests\":["
         "{\"digest\":\"sha256:" HEX64 "\",\"size\":1,\"platform\":{\"os\":\"linux\","
-                                      "\"architecture\":\"arm64\",\"variant\":\"v7\"}},"
+        "\"architecture\":\"arm64\",\"variant\":\"v7\"}},"
         "{\"digest\":\"sha256:" HEX64 "\",\"size\":2,\"platform\":{\"os\":\"linux\","
-                                      "\"architecture\":\"arm64\",\"variant\":\"v8\"}},"
+        "\"architecture\":\"arm64\",\"variant\":\"v8\"}},"
         "{\"digest\":\"sha256:" HEX64
         "\",\"size\":3,\"platform\":{\"os\":\"unknown\",\"architecture\":\"unknown\"}}]}";
     char os[] = "linux", arm[] = "arm64", v8[] = "v8", v9[] = "v9", s390[] = "s390x";

@@ -124,6 +124,32 @@ static void add_handle(struct runtime_stream *s)
     s->rt->open_handles++;
 }
 
+static void deliver(struct runtime_stream *s, int index, struct slice bytes)
+{
+    enum stream_source source = index == 2 ? STREAM_STDERR : STREAM_STDOUT;
+
+    if (s->kind == KIND_ATTACH) {
+        source = bytes.ptr[0] == 3 ? STREAM_STDERR : STREAM_STDOUT;
+        bytes = slice_of(bytes.ptr + 1, bytes.len - 1);
+    }
+    if (bytes.len > 0 && s->callbacks.on_output != NULL)
+        s->callbacks.on_output(s->callbacks.owner, source, bytes);
+}
+
+/* What is there already: a loop that was kept from running may find its timer before its input. */
+static void drain_now(struct runtime_stream *s)
+{
+    uv_os_fd_t fd;
+    ssize_t n;
+
+    for (int i = 1; i < 3; i++) {
+        if (!s->pipe_open[i] || s->held || uv_fileno((uv_handle_t *)&s->pipes[i], &fd) < 0)
+            continue;
+        while ((n = read(fd, s->buffer, sizeof(s->buffer))) > 0)
+            deliver(s, i, slice_of(s->buffer, (size_t)n));
+    }
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct runtime_stream *s = timer->data;
@@ -135,6 +161,7 @@ static void on_timer(uv_timer_t *timer)
         runtime_stream_close(s);
         return;
     }
+    drain_now(s);
     finish(s); /* something the command started still holds its output open */
 }
 
@@ -185,18 +212,6 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 
     (void)suggested;
     *out = uv_buf_init((char *)s->buffer, sizeof(s->buffer));
-}
-
-static void deliver(struct runtime_stream *s, int index, struct slice bytes)
-{
-    enum stream_source source = index == 2 ? STREAM_STDERR : STREAM_STDOUT;
-
-    if (s->kind == KIND_ATTACH) {
-        source = bytes.ptr[0] == 3 ? STREAM_STDERR : STREAM_STDOUT;
-        bytes = slice_of(bytes.ptr + 1, bytes.len - 1);
-    }
-    if (bytes.len > 0 && s->callbacks.on_output != NULL)
-        s->callbacks.on_output(s->callbacks.owner, source, bytes);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)

@@ -377,7 +377,9 @@ static void on_typed_end(void *owner, int err, const char *message, int exit_cod
 static void test_exec_with_a_terminal(void **state)
 {
     static struct typed t;
-    const char *argv[] = { "sh", "-c", "stty size; echo ready; read line; echo got $line; exit 4",
+    const char *argv[] = { "sh", "-c",
+                           "until stty size | grep 132; do sleep 0.01; done; echo ready; read "
+                           "line; echo got $line; exit 4",
                            NULL };
     const struct exec_spec spec = {
         .argv = argv, .tty = true, .open_stdin = true, .rows = 40, .columns = 132

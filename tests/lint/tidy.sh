@@ -2,12 +2,17 @@
 # clang-tidy over every library source. A file that was found clean is remembered by the contents
 # of everything that decides the verdict - its own text, our headers that it includes, its compile
 # command, the configuration, the tool's version - together with its warnings, so only what changed
-# is analysed again. The cache is shared by all checkouts of a user.
+# is analysed again. The cache is shared by all checkouts of a user. The path-sensitive analyzer takes
+# ten times as long as all other checks and only warns, so it runs when SHOAL_ANALYZE is set
+# (./dev ci).
 . "$(dirname "$0")/lib.sh"
 cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/shoal-tidy
 mkdir -p "$cache"
 find "$cache" -type f -mtime +30 -delete
-tool=$(clang-tidy --version | sha256sum)$(sha256sum <.clang-tidy)$(sha256sum <"${BASH_SOURCE[0]}")
+checks='-clang-analyzer-*'
+[ -z "${SHOAL_ANALYZE:-}" ] || checks=-none
+export checks
+tool=$checks$(clang-tidy --version | sha256sum)$(sha256sum <.clang-tidy)$(sha256sum <"${BASH_SOURCE[0]}")
 
 sources '*.c' '*.h' | xargs -d '\n' sha256sum >"$work/sums"
 ninja -C "$SHOAL_BUILD" -t deps >"$work/deps"
@@ -52,7 +57,7 @@ done <"$work/keys" >"$work/changed"
 
 tidy_one() { # BUILD CACHE SOURCE KEY
     local out rc=0
-    out=$(clang-tidy -p "$1" --quiet --extra-arg=-Wno-unknown-warning-option "$3" 2>/dev/null) || rc=$?
+    out=$(clang-tidy -p "$1" --quiet --checks="$checks" --extra-arg=-Wno-unknown-warning-option "$3" 2>/dev/null) || rc=$?
     out=$(printf '%s\n' "$out" | grep -E '(error|warning):' |
         sed "s|^$PWD/||; /^[^:]*\.h:/s|\$| (seen in $3)|") || true
     if [ $rc = 0 ] && [[ $out != *error:* ]]; then

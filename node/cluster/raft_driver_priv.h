@@ -1,7 +1,8 @@
 /* node/cluster/raft_driver_priv.h - What the parts of the raft driver share. Private to it.
  *
  * raft_driver.c opens, notes inputs and stops; raft_pump.c steps the core and carries out what it
- * says, raft_driver_snapshot.c does its work on snapshots. */
+ * says, raft_driver_snapshot.c does its work on snapshots,
+ * raft_request.c knows who waits for which outcome. */
 #ifndef NODE_CLUSTER_RAFT_DRIVER_PRIV_H
 #define NODE_CLUSTER_RAFT_DRIVER_PRIV_H
 
@@ -181,8 +182,11 @@ void raft_snapshot_run(struct raft_driver *d); /* after the entries at hand are 
 void raft_snapshot_written(struct raft_driver *d, int status);
 void raft_snapshot_deinit(struct raft_driver *d);
 
+/* Moves a request to d->finished, from wherever it is. */
 void raft_request_finish(struct raft_driver *d, struct request *r, int err);
+/* NULL: that request was answered already. */
 struct request *raft_request_of_ticket(struct raft_driver *d, uint64_t ticket);
-uint64_t raft_request_open(struct raft_driver *d, struct request *r); /* 0: no memory */
+/* Its ticket, the same at every call; 0: no memory. */
+uint64_t raft_request_open(struct raft_driver *d, struct request *r);
 
 #endif /* NODE_CLUSTER_RAFT_DRIVER_PRIV_H */

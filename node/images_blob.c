@@ -7,6 +7,9 @@
 #include "base/err.h"
 #include "node/images_impl.h"
 
+/* The one blob whose size nobody has announced is the manifest that announces the others'. */
+#define MANIFEST_LEN_MAX (4 * MIB)
+
 struct blob_flow {
     struct link_stream *stream; /* NULL: over */
     struct blob_ingest *ingest;
@@ -132,7 +135,8 @@ int blob_fetch(struct images *im, const struct id *peer, const char *digest, uin
     f->owner = owner;
     buf_init(&f->waiting, 2 * LINK_STREAM_WINDOW);
     buf_init(&f->writing, 2 * LINK_STREAM_WINDOW);
-    rc = runtime_blob_begin(im->cfg.runtime, digest, size, &f->ingest);
+    rc = runtime_blob_begin(im->cfg.runtime, digest, size == 0 ? MANIFEST_LEN_MAX : size,
+                            &f->ingest);
     if (rc < 0) {
         free(f);
         return rc;

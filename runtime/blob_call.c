@@ -201,6 +201,7 @@ struct blob_ingest {
     struct blob_writer writer;
     struct buf bytes;
     bool busy, aborted;
+    bool reporting; /* inside `done`, which may write on or give up */
     runtime_done done;
     void *owner;
 };
@@ -274,8 +275,10 @@ static void report_write(struct job *job)
     struct blob_ingest *in = CONTAINER_OF(job, struct blob_ingest, job);
 
     in->busy = false;
+    in->reporting = true;
     in->done(in->owner, job->err, job_message(job));
-    if (in->aborted)
+    in->reporting = false;
+    if (in->aborted && !in->busy)
         free_ingest(in);
 }
 
@@ -317,7 +320,7 @@ void runtime_blob_commit(struct blob_ingest *in, runtime_done done, void *owner)
 
 void runtime_blob_abort(struct blob_ingest *in)
 {
-    if (in->busy)
+    if (in->busy || in->reporting)
         in->aborted = true;
     else
         free_ingest(in);

@@ -281,6 +281,7 @@ void host_start(struct host *h)
                    h->recovery.detail);
     if (h->recovery.acknowledged.term != 0) {
         h->world->result.repairs++;
+        h->world->damaged = h->index + 1; /* perhaps once more: what rots at rest shows each time */
         if (!h->damaged)
             world_fail(h->world, "%u: a whole log was taken for a damaged one: %s", h->index,
                        h->recovery.detail);

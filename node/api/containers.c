@@ -46,18 +46,17 @@ void handle_container_list(struct request *r)
     };
     struct listing l = { .all = request_flag(r, "all"), .now = api_wall_now() };
     struct runtime *rt = request_runtime(r);
-    const char *limit = request_query(r, "limit");
+    const char *text = request_query(r, "limit");
+    long limit = text != NULL ? strtol(text, NULL, 10) : 0; /* no number: no limit */
 
     if (rt == NULL || !request_filters(r, &l.filters, known))
         return;
-    l.all = l.all || (limit != NULL && atoi(limit) > 0);
+    l.all = l.all || limit > 0;
     l.list = json_array();
     runtime_container_list(rt, add_container, &l);
     filters_deinit(&l.filters);
-    if (limit != NULL && atoi(limit) > 0) {
-        while (json_array_size(l.list) > (size_t)atoi(limit))
-            (void)json_array_remove(l.list, json_array_size(l.list) - 1); /* it is there */
-    }
+    while (limit > 0 && json_array_size(l.list) > (size_t)limit)
+        (void)json_array_remove(l.list, json_array_size(l.list) - 1); /* it is there */
     reply_json(r, MHD_HTTP_OK, l.list);
 }
 

@@ -54,7 +54,7 @@ static void add_image(void *owner, const struct image_info *image)
 {
     struct request *r = owner;
     struct listing *l = r->state;
-    bool dangling = image->names == NULL || image->names[0] == NULL;
+    bool dangling = image->names[0] == NULL;
     json_t *json;
 
     if (l->list == NULL || !filters_exact(&l->filters, "dangling", dangling ? "true" : "false") ||

@@ -64,14 +64,12 @@ static void on_record(void *owner, enum stream_source stream, wall_ns time, stru
         return;
     if (l->timestamps && line_start)
         format_time(time, stamp);
-    head_len = strlen(stamp) + (l->details && line_start ? strlen(s->details) : 0);
+    head_len = (size_t)snprintf(head + frame_len, sizeof(head) - frame_len, "%s%s", stamp,
+                                l->details && line_start ? s->details : "");
     len = head_len + text.len;
     for (size_t i = 0; i < 4; i++)
         frame[4 + i] = (uint8_t)(len >> (8 * (3 - i)));
     memcpy(head, frame, frame_len);
-    memcpy(head + frame_len, stamp, strlen(stamp));
-    if (l->details && line_start)
-        memcpy(head + frame_len + strlen(stamp), s->details, strlen(s->details));
     s->mid_line[stream] = partial;
     (void)stream_write(s->r, slice_of(head, frame_len + head_len), text); /* false: cut off */
 }

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <linux/fib_rules.h>
 #include <linux/if_bridge.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
@@ -21,6 +22,8 @@
 
 #define MESSAGE_ROOM 4096
 #define ANSWER_ROOM  32768
+
+#define MARKED_RULE_PRIORITY 5380 /* after the table of local addresses, before the main one */
 
 struct netlink {
     struct mnl_socket *socket;
@@ -360,6 +363,38 @@ int netlink_set_route(struct netlink *nl, const struct ip_prefix *to, const stru
         mnl_attr_put(h, RTA_GATEWAY, gateway->len, gateway->bytes);
     mnl_attr_put_u32(h, RTA_OIF, index);
     return request(nl, h);
+}
+
+static int add_marked_rule(struct netlink *nl, uint32_t mark)
+{
+    struct nlmsghdr *h = begin(nl, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL);
+    struct fib_rule_hdr *r = mnl_nlmsg_put_extra_header(h, sizeof(*r));
+    int rc;
+
+    r->family = AF_INET;
+    r->action = FR_ACT_TO_TBL;
+    mnl_attr_put_u32(h, FRA_FWMARK, mark);
+    mnl_attr_put_u32(h, FRA_TABLE, mark);
+    mnl_attr_put_u32(h, FRA_PRIORITY, MARKED_RULE_PRIORITY);
+    rc = request(nl, h);
+    return rc == ERR_EXISTS ? 0 : rc;
+}
+
+int netlink_set_marked_route(struct netlink *nl, uint32_t mark, const struct ip_addr *gateway)
+{
+    struct nlmsghdr *h = begin(nl, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
+    struct rtmsg *r = mnl_nlmsg_put_extra_header(h, sizeof(*r));
+    int rc;
+
+    r->rtm_family = AF_INET;
+    r->rtm_table = RT_TABLE_UNSPEC; /* the attribute has it */
+    r->rtm_protocol = RTPROT_STATIC;
+    r->rtm_scope = RT_SCOPE_UNIVERSE;
+    r->rtm_type = RTN_UNICAST;
+    mnl_attr_put_u32(h, RTA_TABLE, mark);
+    mnl_attr_put(h, RTA_GATEWAY, gateway->len, gateway->bytes);
+    rc = request(nl, h);
+    return rc < 0 ? rc : add_marked_rule(nl, mark);
 }
 
 /* --- Program at ingress ---------------------------------------------------------------------- */

@@ -73,6 +73,11 @@ NODISCARD int netlink_set_addr(struct netlink *nl, uint32_t index, const struct 
 NODISCARD int netlink_set_route(struct netlink *nl, const struct ip_prefix *to,
                                 const struct ip_addr *gateway, uint32_t index);
 
+/* What is marked with `mark` goes by the routing table of that number, whose default route leads
+ * through `gateway` (IPv4). */
+NODISCARD int netlink_set_marked_route(struct netlink *nl, uint32_t mark,
+                                       const struct ip_addr *gateway);
+
 /* Runs an eBPF program on what comes in at an interface (clsact, direct action). */
 NODISCARD int netlink_set_ingress_program(struct netlink *nl, uint32_t index, int program_fd);
 

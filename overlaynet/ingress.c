@@ -1,0 +1,212 @@
+/* The backends of a port are spread over slots, of which a random one is taken: one rule for all
+ * ports, whatever their number. */
+#include "overlaynet/ingress.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "overlaynet/vip.h"
+
+#define MARK_BASE     0x53000000u
+#define PROTOCOL_TCP  6
+#define PORTS_BY_BYTE 8192 /* a bit for each port */
+
+uint32_t ingress_mark(const struct ip_addr *gateway4)
+{
+    return MARK_BASE | (ip4_to_u32(gateway4) & 0xffffffu);
+}
+
+/* --- The host -------------------------------------------------------------------------------- */
+
+struct ports {
+    const struct services_table *table;
+    const struct id *node_id;
+    struct buf *out;
+    uint8_t taken[2][PORTS_BY_BYTE]; /* by an earlier service */
+    size_t count;
+};
+
+static bool is_here(const struct ports *p, const struct backend *b)
+{
+    return id_equal(&b->node_id, p->node_id);
+}
+
+static bool takes(const struct ports *p, const struct backend *b, bool only_here)
+{
+    return services_table_takes(p->table, b) && !ip_is_none(&b->ip4) &&
+           (!only_here || is_here(p, b));
+}
+
+static size_t count_backends(const struct ports *p, const struct service_group *g, bool only_here)
+{
+    size_t n = 0;
+
+    LIST_EACH(it, &g->backends)
+    n += takes(p, CONTAINER_OF(it, struct backend, link), only_here);
+    return n;
+}
+
+static int write_port(struct ports *p, const struct service_group *g,
+                      const struct overlay_published *port)
+{
+    bool only_here = count_backends(p, g, true) > 0;
+    size_t n = count_backends(p, g, only_here), i = 0;
+    char text[IP_TEXT_MAX];
+    int rc = 0;
+
+    LIST_EACH(it, &g->backends)
+    {
+        const struct backend *b = CONTAINER_OF(it, struct backend, link);
+
+        if (!takes(p, b, only_here))
+            continue;
+        for (size_t slot = i; rc == 0 && slot < VIP_SLOTS_MIN; slot += n)
+            rc = buf_printf(p->out, "%s\n      %s . %u . %zu : %s . %u",
+                            p->count++ == 0 ? "    elements = {" : ",",
+                            port->protocol == PROTOCOL_TCP ? "tcp" : "udp", port->published_port,
+                            slot, ip_format(&b->ip4, text), port->target_port);
+        i++;
+    }
+    return rc;
+}
+
+static bool take(struct ports *p, const struct overlay_published *port)
+{
+    uint8_t *byte = &p->taken[port->protocol == PROTOCOL_TCP][port->published_port / 8];
+    uint8_t bit = (uint8_t)(1u << port->published_port % 8);
+
+    if ((*byte & bit) != 0)
+        return false;
+    *byte |= bit;
+    return true;
+}
+
+static int write_ports(struct ports *p, const struct id *networks, size_t count)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct service_net *net = services_table_net(p->table, &networks[i]);
+        struct map_iter it = { 0 };
+
+        while (rc == 0 && net != NULL && map_next(&net->groups, &it)) {
+            const struct service_group *g = it.value;
+
+            for (size_t k = 0; rc == 0 && k < g->port_count; k++)
+                if (take(p, &g->ports[k]))
+                    rc = write_port(p, g, &g->ports[k]);
+        }
+    }
+    if (rc == 0 && p->count > 0)
+        rc = buf_append_str(p->out, "\n    }\n");
+    return rc;
+}
+
+/* A leg takes what belongs to connections that left through it, and nothing else: containers of
+ * the network reach neither the host nor what is behind it. */
+static int write_leg(const struct id *network, struct buf *out)
+{
+    char name[OVERLAY_IFNAME_MAX];
+
+    (void)snprintf(name, sizeof(name), INGRESS_IFNAME_FORMAT, network->text);
+    return buf_printf(out,
+                      "  chain source {\n"
+                      "    oifname \"%s\" fib saddr type local masquerade\n"
+                      "    oifname \"%s\" iifname \"shoal0\" masquerade\n"
+                      "    oifname \"%s\" meta l4proto udp masquerade\n"
+                      "  }\n"
+                      "  chain loopback {\n"
+                      "    iifname \"%s\" ip daddr 127.0.0.0/8 drop\n"
+                      "  }\n"
+                      "  chain to_host {\n"
+                      "    iifname \"%s\" ct direction original drop\n"
+                      "  }\n"
+                      "  chain through_host {\n"
+                      "    iifname \"%s\" ct direction original drop\n"
+                      "  }\n",
+                      name, name, name, name, name, name);
+}
+
+#define TO_PORT \
+    "fib daddr type local dnat ip to meta l4proto . th dport . numgen random mod %d map @ports\n"
+
+int ingress_write_host(const struct services_table *table, const struct id *node_id,
+                       const struct id *networks, size_t count, struct buf *out)
+{
+    struct ports p = { .table = table, .node_id = node_id, .out = out };
+    int rc = buf_printf(out,
+                        "table inet shoal_ingress\n"
+                        "delete table inet shoal_ingress\n"
+                        "table inet shoal_ingress {\n"
+                        "  map ports {\n"
+                        "    typeof meta l4proto . th dport . numgen random mod %d"
+                        " : ip daddr . th dport\n",
+                        VIP_SLOTS_MIN);
+
+    if (rc == 0)
+        rc = write_ports(&p, networks, count);
+    if (rc == 0)
+        rc = buf_printf(out,
+                        "  }\n"
+                        "  chain from_outside {\n"
+                        "    type nat hook prerouting priority dstnat\n"
+                        "    " TO_PORT "  }\n"
+                        "  chain from_here {\n"
+                        "    type nat hook output priority -100\n"
+                        "    " TO_PORT "  }\n"
+                        "  chain source { type nat hook postrouting priority srcnat; }\n"
+                        "  chain loopback { type filter hook prerouting priority raw; }\n"
+                        "  chain to_host { type filter hook input priority filter; }\n"
+                        "  chain through_host { type filter hook forward priority filter; }\n",
+                        VIP_SLOTS_MIN, VIP_SLOTS_MIN);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = write_leg(&networks[i], out);
+    return rc < 0 ? rc : buf_append_str(out, "}\n");
+}
+
+/* --- Sandboxes ------------------------------------------------------------------------------- */
+
+static int write_gateways(const struct services_table *table, const struct id *network,
+                          struct buf *out, size_t *written)
+{
+    const struct service_net *net = services_table_net(table, network);
+    struct map_iter it = { 0 };
+    int rc = 0;
+
+    while (rc == 0 && net != NULL && map_next(&net->backends, &it)) {
+        const struct backend *b = it.value;
+
+        if (!b->gateway || ip_is_none(&b->ip4))
+            continue;
+        rc = buf_printf(out, "%s\n      %02x:%02x:%02x:%02x:%02x:%02x : 0x%08" PRIx32,
+                        (*written)++ == 0 ? "  map gateways {\n    type ether_addr : mark\n"
+                                            "    elements = {"
+                                          : ",",
+                        b->mac[0], b->mac[1], b->mac[2], b->mac[3], b->mac[4], b->mac[5],
+                        ingress_mark(&b->ip4));
+    }
+    return rc;
+}
+
+int ingress_write_sandbox(const struct services_table *table, const struct id *networks,
+                          size_t count, struct buf *out)
+{
+    size_t written = 0;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = write_gateways(table, &networks[i], out, &written);
+    if (rc < 0 || written == 0)
+        return rc;
+    return buf_append_str(out, "\n    }\n  }\n"
+                               "  chain arriving {\n"
+                               "    type filter hook prerouting priority mangle\n"
+                               "    ct state new ct mark set ether saddr map @gateways\n"
+                               "    ct direction original ct mark != 0 meta mark set ct mark\n"
+                               "  }\n"
+                               "  chain answers {\n"
+                               "    type route hook output priority mangle\n"
+                               "    ct direction reply ct mark != 0 meta mark set ct mark\n"
+                               "  }\n");
+}

@@ -1,0 +1,37 @@
+/* overlaynet/ingress.h - Published ports: the rules of the host and of the sandboxes behind. Pure.
+ *
+ *     client -> host:8080   DNAT to a backend, one of this host first; source unchanged
+ *            -> gateway leg of the host on the ingress network -> backend's sandbox
+ *     the sandbox marks the connection with the gateway whose MAC it came from, and routes what it
+ *     answers back through that gateway, where the DNAT is undone
+ *
+ * So services see the client's address, whichever node it came to. Two cases are masqueraded as
+ * the gateway: connections of the host itself and of its sandboxes, which have no address that
+ * could be routed back, and UDP, where an unconnected socket would answer from the wrong address.
+ */
+#ifndef OVERLAYNET_INGRESS_H
+#define OVERLAYNET_INGRESS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/buf.h"
+#include "overlaynet/services_table.h"
+
+#define INGRESS_IFNAME_FORMAT "sh-%.8s" /* the host's leg; the argument is the network's id */
+
+/* Mark of the connections that came through a gateway, and number of the routing table that leads
+ * back: a function of its address, so that what an earlier run left is right or unused. */
+uint32_t ingress_mark(const struct ip_addr *gateway4);
+
+/* Appends the host's rules: a table that replaces the one before. `networks` are those with
+ * published ports. ERR_TOO_LARGE, -ENOMEM */
+NODISCARD int ingress_write_host(const struct services_table *table, const struct id *node_id,
+                                 const struct id *networks, size_t count, struct buf *out);
+
+/* Appends what a sandbox's table needs to route answers back; nothing when there is no gateway. */
+NODISCARD int ingress_write_sandbox(const struct services_table *table, const struct id *networks,
+                                    size_t count, struct buf *out);
+
+#endif /* OVERLAYNET_INGRESS_H */

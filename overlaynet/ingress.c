@@ -128,6 +128,7 @@ static int write_leg(const struct id *network, struct buf *out)
                       name, name, name, name, name, name);
 }
 
+#define INGRESS_CLEAR "table inet shoal_ingress\ndelete table inet shoal_ingress\n"
 #define TO_PORT \
     "fib daddr type local dnat ip to meta l4proto . th dport . numgen random mod %d map @ports\n"
 
@@ -135,14 +136,16 @@ int ingress_write_host(const struct services_table *table, const struct id *node
                        const struct id *networks, size_t count, struct buf *out)
 {
     struct ports p = { .table = table, .node_id = node_id, .out = out };
-    int rc = buf_printf(out,
-                        "table inet shoal_ingress\n"
-                        "delete table inet shoal_ingress\n"
-                        "table inet shoal_ingress {\n"
-                        "  map ports {\n"
-                        "    typeof meta l4proto . th dport . numgen random mod %d"
-                        " : ip daddr . th dport\n",
-                        VIP_SLOTS_MIN);
+    int rc;
+
+    if (count == 0)
+        return buf_append_str(out, INGRESS_CLEAR);
+    rc = buf_printf(out,
+                    INGRESS_CLEAR "table inet shoal_ingress {\n"
+                                  "  map ports {\n"
+                                  "    typeof meta l4proto . th dport . numgen random mod %d"
+                                  " : ip daddr . th dport\n",
+                    VIP_SLOTS_MIN);
 
     if (rc == 0)
         rc = write_ports(&p, networks, count);

@@ -1,4 +1,9 @@
-/* The table, the sandboxes that see it, and what the worker is told when it changes. */
+/* The table, the sandboxes that see it, and what the worker is told when it changes.
+ *
+ * A change marks the sandboxes of its network, and the host when ports may be concerned. Once per
+ * turn of the loop the marked ones get their rules anew, as a whole; one that is being worked on
+ * stays marked and follows when that is done, so that any number of changes costs one load. The
+ * resolver reads the table itself and is never behind. */
 #include "overlaynet/services.h"
 
 #include <errno.h>
@@ -6,39 +11,339 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/check.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "overlaynet/netns.h"
+#include "overlaynet/ingress.h"
 #include "overlaynet/overlay_impl.h"
+#include "overlaynet/resolver.h"
+#include "overlaynet/services_apply.h"
 #include "overlaynet/services_table.h"
+#include "overlaynet/vip.h"
 
-/* A sandbox that was attached. */
+#define RETRY_MS 2000
+
+/* A sandbox that was attached, or the host. */
 struct box {
-    struct id id;
+    struct overlay_services *services;
+    struct id id; /* none: the host */
     size_t network_count;
     struct id networks[OVERLAY_ATTACHMENTS_MAX];
+    char ifnames[OVERLAY_ATTACHMENTS_MAX][OVERLAY_IFNAME_MAX];
+    struct resolver_seat *seat;
+    struct resolver_sockets ports; /* of the seat; the descriptors are not kept */
+    unsigned pending;              /* operations under way */
+    bool is_dirty, is_gone;
+    uint64_t loaded; /* hash of the rules that are in force; 0 = unknown */
 };
 
 struct overlay_services {
     struct overlay_services_config cfg;
+    struct hash_seed seed;
     struct worker *worker;
+    struct resolver *resolver;
     struct services_table table;
     struct map boxes; /* struct box, by id */
-    bool is_closing;
+    struct box host;
+    uv_timer_t flush;
+    bool is_settled, is_closing;
+    unsigned open_parts;
     void (*closed)(void *ctx);
     void *closed_ctx;
 };
 
-struct attach_op {
+/* Copies of all that the worker needs. */
+struct box_op {
     struct work work;
+    struct box *box;
+    struct buf rules;
+    uint64_t hash;
     char path[OVERLAY_PATH_MAX];
+    struct services_apply_sandbox apply;
+    struct resolver_sockets sockets;
+    struct ip_addr *gateways;
+    struct id networks[SERVICES_INGRESS_NETWORKS_MAX]; /* of the host */
+    size_t network_count;
     int rc;
     char why[PLUMB_WHY_MAX];
-    overlay_done done;
+    overlay_done done; /* NULL: a flush */
     void *ctx;
 };
+
+static bool is_host(const struct box *b)
+{
+    return b == &b->services->host;
+}
+
+/* --- What the worker does -------------------------------------------------------------------- */
+
+static void run_op(struct work *work)
+{
+    struct box_op *op = CONTAINER_OF(work, struct box_op, work);
+
+    if (op->rc < 0)
+        return; /* refused before; this only makes the answer asynchronous */
+    if (is_host(op->box)) {
+        op->rc = services_apply_host(&op->rules, op->networks, op->network_count, op->why,
+                                     sizeof(op->why));
+        return;
+    }
+    op->rc = services_apply_sandbox(&op->apply, op->why, sizeof(op->why));
+}
+
+static void on_flush(uv_timer_t *timer);
+
+static void flush_after(struct overlay_services *s, uint64_t ms)
+{
+    if (!s->is_closing)
+        (void)uv_timer_start(&s->flush, on_flush, ms, 0); /* cannot fail */
+}
+
+static void drop_box_if_done(struct box *b)
+{
+    if (b->is_gone && b->pending == 0 && !is_host(b))
+        free(b);
+}
+
+/* The sockets become the sandbox's seat. */
+static int take_seat(struct box *b, struct box_op *op)
+{
+    struct resolver_seat *seat;
+    int rc;
+
+    if (b->is_gone || b->services->is_closing) {
+        resolver_sockets_close(&op->sockets);
+        return ERR_CLOSED;
+    }
+    rc = resolver_seat_new(b->services->resolver, &op->sockets, &seat);
+    if (rc < 0)
+        return rc;
+    resolver_seat_close(b->seat); /* of an attach that was under way too */
+    b->seat = seat;
+    b->ports = op->sockets;
+    resolver_seat_set_networks(seat, b->networks, b->network_count);
+    return 0;
+}
+
+static void note_failure(struct box *b, const struct box_op *op)
+{
+    b->loaded = 0;
+    if (b->is_gone || b->services->is_closing || op->rc == -ENOENT)
+        return; /* the sandbox went meanwhile */
+    if (op->rc != ERR_UNAVAILABLE)
+        log_warn_limited(b->id.text, "services", "%s %s: %s; trying again in %d ms",
+                         is_host(b) ? "published ports" : "virtual IPs of sandbox", b->id.text,
+                         op->why[0] != '\0' ? op->why : err_text(op->rc), RETRY_MS);
+    b->is_dirty = true;
+    if (uv_is_active((const uv_handle_t *)&b->services->flush) == 0)
+        flush_after(b->services, RETRY_MS);
+}
+
+static void free_op(struct box_op *op)
+{
+    buf_deinit(&op->rules);
+    free(op->gateways);
+    free(op);
+}
+
+static void on_op_done(struct work *work, bool is_cancelled)
+{
+    struct box_op *op = CONTAINER_OF(work, struct box_op, work);
+    struct box *b = op->box;
+
+    if (is_cancelled && op->rc == 0)
+        op->rc = ERR_CLOSED;
+    if (op->rc == 0 && op->apply.opens_sockets)
+        op->rc = take_seat(b, op);
+    b->pending--;
+    if (op->rc == 0) {
+        b->loaded = op->hash;
+        if (b->is_dirty && uv_is_active((const uv_handle_t *)&b->services->flush) == 0)
+            flush_after(b->services, 0);
+    } else if (op->done == NULL) {
+        note_failure(b, op);
+    } else if (b->seat == NULL && b->pending == 0 && !b->is_gone && !is_host(b)) {
+        (void)map_remove(&b->services->boxes, id_slice(&b->id)); /* `b` itself */
+        b->is_gone = true;
+    }
+    if (op->done != NULL)
+        op->done(op->ctx, op->rc, op->rc < 0 && op->why[0] == '\0' ? err_text(op->rc) : op->why);
+    drop_box_if_done(b);
+    free_op(op);
+}
+
+static struct box_op *new_op(struct box *b, overlay_done done, void *ctx)
+{
+    struct box_op *op = calloc(1, sizeof(*op));
+
+    if (op == NULL)
+        return NULL;
+    buf_init(&op->rules, SERVICES_RULES_MAX);
+    op->work.run = run_op;
+    op->work.done = on_op_done;
+    op->box = b;
+    op->done = done;
+    op->ctx = ctx;
+    op->sockets = b->ports;
+    return op;
+}
+
+static void submit(struct box_op *op)
+{
+    op->box->pending++;
+    worker_submit(op->box->services->worker, &op->work);
+}
+
+/* --- Rules of a sandbox ---------------------------------------------------------------------- */
+
+static int collect_gateways(const struct box *b, struct box_op *op)
+{
+    const struct services_table *t = &b->services->table;
+    size_t max = 0;
+
+    for (size_t i = 0; i < b->network_count; i++) {
+        const struct service_net *net = services_table_net(t, &b->networks[i]);
+
+        max += net == NULL ? 0 : net->gateway_count;
+    }
+    op->gateways = calloc(max + 1, sizeof(*op->gateways));
+    if (op->gateways == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < b->network_count; i++) {
+        const struct service_net *net = services_table_net(t, &b->networks[i]);
+        struct map_iter it = { 0 };
+
+        while (net != NULL && net->gateway_count > 0 && map_next(&net->backends, &it)) {
+            const struct backend *g = it.value;
+
+            if (g->gateway && !ip_is_none(&g->ip4))
+                op->gateways[op->apply.gateway_count++] = g->ip4;
+        }
+    }
+    op->apply.gateways = op->gateways;
+    return 0;
+}
+
+static int write_sandbox(struct box *b, struct box_op *op)
+{
+    struct overlay_services *s = b->services;
+    uint64_t salt = hash_bytes(&s->seed, id_slice(&b->id));
+    int rc = vip_write_sandbox(&s->table, b->networks, b->network_count, salt, &op->rules);
+
+    if (rc == 0)
+        rc = collect_gateways(b, op);
+    if (rc < 0)
+        return rc;
+    op->hash = hash_bytes(&s->seed, buf_slice(&op->rules));
+    overlay_sandbox_netns(s->cfg.overlay, &b->id, op->path);
+    op->apply.netns_path = op->path;
+    op->apply.rules = &op->rules;
+    op->apply.sockets = &op->sockets;
+    op->apply.leg_count = b->network_count;
+    memcpy(op->apply.ifnames, b->ifnames, sizeof(b->ifnames));
+    return 0;
+}
+
+/* --- Rules of the host ----------------------------------------------------------------------- */
+
+static bool is_ingress(const struct overlay_services *s, const struct id *network_id)
+{
+    const struct net *n = overlay_find_net(s->cfg.overlay, network_id);
+
+    return n != NULL && n->spec.ingress;
+}
+
+/* Ports are open only where there is a leg to lead to the backends. */
+static bool has_leg(const struct overlay_services *s, const struct service_net *net)
+{
+    struct map_iter it = { 0 };
+
+    while (net->gateway_count > 0 && map_next(&net->backends, &it)) {
+        const struct backend *b = it.value;
+
+        if (b->gateway && id_equal(&b->node_id, &s->cfg.node_id))
+            return true;
+    }
+    return false;
+}
+
+static int write_host(struct box *b, struct box_op *op)
+{
+    struct overlay_services *s = b->services;
+    struct map_iter it = { 0 };
+    int rc;
+
+    while (map_next(&s->table.nets, &it) && op->network_count < SERVICES_INGRESS_NETWORKS_MAX) {
+        const struct service_net *net = it.value;
+
+        if (is_ingress(s, &net->id) && has_leg(s, net))
+            op->networks[op->network_count++] = net->id;
+    }
+    rc =
+        ingress_write_host(&s->table, &s->cfg.node_id, op->networks, op->network_count, &op->rules);
+    if (rc == 0)
+        op->hash = hash_bytes(&s->seed, buf_slice(&op->rules));
+    return rc == 0 ? buf_append_byte(&op->rules, '\0') : rc;
+}
+
+/* --- Flush ----------------------------------------------------------------------------------- */
+
+static void flush_box(struct box *b)
+{
+    struct box_op *op;
+    int rc;
+
+    if (!b->is_dirty || b->pending > 0)
+        return; /* what is pending flushes again when it is done */
+    b->is_dirty = false;
+    op = new_op(b, NULL, NULL);
+    rc = op == NULL ? -ENOMEM : is_host(b) ? write_host(b, op) : write_sandbox(b, op);
+    if (rc == 0 && op->hash != b->loaded) {
+        submit(op);
+        return;
+    }
+    if (rc < 0) {
+        log_warn_limited(b->id.text, "services", "rules of %s: %s; trying again in %d ms",
+                         is_host(b) ? "published ports" : b->id.text, err_text(rc), RETRY_MS);
+        b->is_dirty = true;
+        flush_after(b->services, RETRY_MS);
+    }
+    if (op != NULL)
+        free_op(op);
+}
+
+static void on_flush(uv_timer_t *timer)
+{
+    struct overlay_services *s = CONTAINER_OF(timer, struct overlay_services, flush);
+    struct map_iter it = { 0 };
+
+    while (map_next(&s->boxes, &it)) {
+        struct box *b = it.value;
+
+        if (b->seat != NULL) /* until it is attached nothing is there to change */
+            flush_box(b);
+    }
+    if (s->is_settled && !s->cfg.no_ingress)
+        flush_box(&s->host);
+}
+
+/* `network_id` NULL: all. */
+static void mark(struct overlay_services *s, const struct id *network_id)
+{
+    struct map_iter it = { 0 };
+
+    while (map_next(&s->boxes, &it)) {
+        struct box *b = it.value;
+
+        for (size_t i = 0; i < b->network_count; i++)
+            if (network_id == NULL || id_equal(&b->networks[i], network_id))
+                b->is_dirty = true;
+    }
+    if (network_id == NULL || is_ingress(s, network_id))
+        s->host.is_dirty = true;
+    flush_after(s, 0);
+}
 
 /* --- Life ------------------------------------------------------------------------------------ */
 
@@ -46,12 +351,13 @@ int overlay_services_open(const struct overlay_services_config *cfg, struct over
                           char *why, size_t why_len)
 {
     struct overlay_services *s = calloc(1, sizeof(*s));
-    struct hash_seed seed;
     int rc;
 
     if (s == NULL)
         return -ENOMEM;
     s->cfg = *cfg;
+    s->host.services = s;
+    randombytes_buf(&s->seed, sizeof(s->seed));
     rc = worker_new(cfg->loop, &s->worker);
     if (rc < 0) {
         if (why != NULL)
@@ -59,24 +365,39 @@ int overlay_services_open(const struct overlay_services_config *cfg, struct over
         free(s);
         return rc;
     }
-    randombytes_buf(&seed, sizeof(seed));
-    services_table_init(&s->table, &seed);
-    map_init(&s->boxes, &seed, OVERLAY_SANDBOXES_MAX);
+    rc = resolver_new(cfg->loop, &s->table, &s->resolver);
+    if (rc < 0 && why != NULL)
+        (void)snprintf(why, why_len, "the resolver cannot start: %s", err_text(rc));
+    services_table_init(&s->table, &s->seed);
+    map_init(&s->boxes, &s->seed, OVERLAY_SANDBOXES_MAX);
+    (void)uv_timer_init(cfg->loop, &s->flush);
+    if (rc < 0) {
+        overlay_services_close(s, NULL, NULL);
+        return rc;
+    }
     *out = s;
     return 0;
 }
 
-static void on_worker_closed(void *ctx)
+static void on_part_closed(void *ctx)
 {
     struct overlay_services *s = ctx;
     struct map_iter it = { 0 };
 
+    if (--s->open_parts > 0)
+        return;
     while (map_next(&s->boxes, &it))
         free(it.value);
     map_deinit(&s->boxes);
     services_table_deinit(&s->table);
-    s->closed(s->closed_ctx);
+    if (s->closed != NULL)
+        s->closed(s->closed_ctx);
     free(s);
+}
+
+static void on_flush_closed(uv_handle_t *handle)
+{
+    on_part_closed(CONTAINER_OF((uv_timer_t *)handle, struct overlay_services, flush));
 }
 
 void overlay_services_close(struct overlay_services *s, void (*done)(void *ctx), void *ctx)
@@ -84,12 +405,18 @@ void overlay_services_close(struct overlay_services *s, void (*done)(void *ctx),
     s->is_closing = true;
     s->closed = done;
     s->closed_ctx = ctx;
-    worker_close(s->worker, on_worker_closed, s);
+    s->open_parts = s->resolver == NULL ? 2 : 3;
+    worker_close(s->worker, on_part_closed, s);
+    uv_close((uv_handle_t *)&s->flush, on_flush_closed);
+    if (s->resolver != NULL)
+        resolver_close(s->resolver, on_part_closed, s);
 }
 
 void overlay_services_settle(struct overlay_services *s)
 {
-    (void)s;
+    s->is_settled = true;
+    s->host.is_dirty = true;
+    flush_after(s, 0);
 }
 
 /* --- Desired state --------------------------------------------------------------------------- */
@@ -100,13 +427,16 @@ int overlay_service_set(struct overlay_services *s, const struct overlay_service
 
     if (overlay_find_net(s->cfg.overlay, &service->network_id) != NULL)
         rc = services_table_set(&s->table, service);
+    if (rc > 0)
+        mark(s, &service->network_id);
     return rc < 0 ? rc : 0;
 }
 
 void overlay_service_remove(struct overlay_services *s, const struct id *network_id,
                             const struct id *service_id)
 {
-    (void)services_table_remove(&s->table, network_id, service_id);
+    if (services_table_remove(&s->table, network_id, service_id) > 0)
+        mark(s, network_id);
 }
 
 int overlay_backend_set(struct overlay_services *s, const struct overlay_backend *backend)
@@ -115,13 +445,16 @@ int overlay_backend_set(struct overlay_services *s, const struct overlay_backend
 
     if (overlay_find_net(s->cfg.overlay, &backend->network_id) != NULL)
         rc = services_table_set_backend(&s->table, backend);
+    if (rc > 0)
+        mark(s, &backend->network_id);
     return rc < 0 ? rc : 0;
 }
 
 void overlay_backend_remove(struct overlay_services *s, const struct id *network_id,
                             const struct id *endpoint_id)
 {
-    (void)services_table_remove_backend(&s->table, network_id, endpoint_id);
+    if (services_table_remove_backend(&s->table, network_id, endpoint_id) > 0)
+        mark(s, network_id);
 }
 
 void overlay_services_reachable(struct overlay_services *s, const struct id *node_id,
@@ -129,37 +462,14 @@ void overlay_services_reachable(struct overlay_services *s, const struct id *nod
 {
     int rc = services_table_reachable(&s->table, node_id, reachable);
 
+    if (rc > 0)
+        mark(s, NULL);
     if (rc < 0)
         log_warn("services", "node %s: that it is %s was not taken in: %s", node_id->text,
                  reachable ? "reachable" : "unreachable", err_text(rc));
 }
 
 /* --- Sandboxes ------------------------------------------------------------------------------- */
-
-static void run_attach(struct work *work)
-{
-    struct attach_op *op = CONTAINER_OF(work, struct attach_op, work);
-    int netns;
-
-    if (op->rc < 0)
-        return; /* refused before; this only makes the answer asynchronous */
-    netns = netns_open_existing(op->path);
-    op->rc = netns < 0 ? netns : 0;
-    if (netns < 0)
-        (void)snprintf(op->why, sizeof(op->why), "namespace of the sandbox: %s", err_text(netns));
-    else
-        (void)close(netns);
-}
-
-static void on_attached(struct work *work, bool is_cancelled)
-{
-    struct attach_op *op = CONTAINER_OF(work, struct attach_op, work);
-
-    if (is_cancelled && op->rc == 0)
-        op->rc = ERR_CLOSED;
-    op->done(op->ctx, op->rc, op->rc < 0 && op->why[0] == '\0' ? err_text(op->rc) : op->why);
-    free(op);
-}
 
 static int find_or_make_box(struct overlay_services *s, const struct id *id, struct box **out)
 {
@@ -170,7 +480,9 @@ static int find_or_make_box(struct overlay_services *s, const struct id *id, str
         b = calloc(1, sizeof(*b));
         if (b == NULL)
             return -ENOMEM;
+        b->services = s;
         b->id = *id;
+        b->ports = (struct resolver_sockets){ .udp = -1, .tcp = -1 };
         rc = map_set(&s->boxes, id_slice(id), b);
         if (rc < 0) {
             free(b);
@@ -181,35 +493,53 @@ static int find_or_make_box(struct overlay_services *s, const struct id *id, str
     return 0;
 }
 
+static void set_networks(struct box *b, const struct overlay_sandbox *sandbox)
+{
+    b->network_count = sandbox->attachment_count;
+    for (size_t i = 0; i < sandbox->attachment_count; i++) {
+        b->networks[i] = sandbox->attachments[i].network_id;
+        memcpy(b->ifnames[i], sandbox->attachments[i].ifname, OVERLAY_IFNAME_MAX);
+    }
+    if (b->seat != NULL)
+        resolver_seat_set_networks(b->seat, b->networks, b->network_count);
+}
+
 void overlay_services_attach(struct overlay_services *s, const struct overlay_sandbox *sandbox,
                              overlay_done done, void *ctx)
 {
-    struct attach_op *op = calloc(1, sizeof(*op));
-    struct box *b;
+    struct box *b = &s->host; /* stands in when the sandbox is refused */
+    struct box_op *op;
+    int rc = 0;
 
+    if (s->is_closing)
+        rc = ERR_CLOSED;
+    else if (sandbox->attachment_count > OVERLAY_ATTACHMENTS_MAX || id_is_none(&sandbox->id))
+        rc = ERR_INVALID;
+    if (rc == 0)
+        rc = find_or_make_box(s, &sandbox->id, &b);
+    op = new_op(b, done, ctx);
     if (op == NULL) { /* the one case in which the answer comes at once */
         done(ctx, -ENOMEM, err_text(-ENOMEM));
         return;
     }
-    op->work.run = run_attach;
-    op->work.done = on_attached;
-    op->done = done;
-    op->ctx = ctx;
-    op->rc = s->is_closing ? ERR_CLOSED : 0;
-    if (sandbox->attachment_count > OVERLAY_ATTACHMENTS_MAX)
-        op->rc = ERR_INVALID;
-    if (op->rc == 0)
-        op->rc = find_or_make_box(s, &sandbox->id, &b);
-    if (op->rc == 0) {
-        b->network_count = sandbox->attachment_count;
-        for (size_t i = 0; i < sandbox->attachment_count; i++)
-            b->networks[i] = sandbox->attachments[i].network_id;
+    if (rc == 0) {
+        set_networks(b, sandbox);
+        b->is_dirty = false;
+        op->apply.opens_sockets = b->seat == NULL;
+        rc = write_sandbox(b, op);
     }
-    overlay_sandbox_netns(s->cfg.overlay, &sandbox->id, op->path);
-    worker_submit(s->worker, &op->work);
+    op->rc = rc;
+    submit(op);
 }
 
 void overlay_services_detach(struct overlay_services *s, const struct id *sandbox_id)
 {
-    free(map_remove(&s->boxes, id_slice(sandbox_id)));
+    struct box *b = map_remove(&s->boxes, id_slice(sandbox_id));
+
+    if (b == NULL)
+        return;
+    resolver_seat_close(b->seat);
+    b->seat = NULL;
+    b->is_gone = true;
+    drop_box_if_done(b);
 }

@@ -363,6 +363,7 @@ static void free_backend(struct backend *b)
     names_hide(g->net, &b->names);
     names_free(&b->names);
     list_remove(&b->link);
+    g->net->gateway_count -= b->gateway;
     free(b);
     drop_group_if_empty(g);
 }
@@ -404,6 +405,7 @@ static int make_backend(struct service_net *net, const struct overlay_backend *i
         return rc;
     }
     list_push_back(&b->group->backends, &b->link);
+    net->gateway_count += b->gateway;
     *out = b;
     return 0;
 }

@@ -68,6 +68,7 @@ struct service_net {
     struct map groups;   /* struct service_group, by service id */
     struct map backends; /* struct backend, by endpoint id; gateways too */
     struct map names;    /* struct name_entry, by lower-case name */
+    size_t gateway_count;
 };
 
 struct services_table {

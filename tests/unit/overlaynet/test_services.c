@@ -1,0 +1,389 @@
+/* Names and virtual IPs in real sandboxes of one host. All of it happens in a network namespace
+ * and a mount namespace of the test's own, which go with it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <sodium.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "base/err.h"
+#include "base/slice.h"
+#include "overlaynet/netns.h"
+#include "overlaynet/services.h"
+
+#define PORT 8080
+
+static char dir[] = "/tmp/shoal-services-XXXXXX";
+static uv_loop_t loop;
+static struct overlay *overlay;
+static struct overlay_services *services;
+static bool is_ready; /* namespaces could be made */
+
+/* --- The host -------------------------------------------------------------------------------- */
+
+static struct id make_id(const char *text)
+{
+    struct id id;
+
+    assert_int_equal(id_parse(slice_of_str(text), &id), 0);
+    return id;
+}
+
+static struct ip_addr make_ip(const char *text)
+{
+    struct ip_addr addr;
+
+    assert_int_equal(ip_parse(slice_of_str(text), &addr), 0);
+    return addr;
+}
+
+static void bring_lo_up(void)
+{
+    struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &request), 0);
+    (void)close(fd);
+}
+
+static struct id network_id, alice_id, bob_id, service_id, node_id;
+
+static void open_host(void)
+{
+    struct overlay_config cfg = { .loop = &loop,
+                                  .state_dir = dir,
+                                  .run_dir = dir,
+                                  .node_id = node_id,
+                                  .lanes = 1,
+                                  .no_egress = true };
+    struct overlay_services_config config = {
+        .loop = &loop, .run_dir = dir, .node_id = node_id, .no_ingress = true
+    };
+    struct overlay_network network = {
+        .id = network_id, .vni = 5001, .name = "blue", .mtu = 1400, .encrypted = true
+    };
+    char why[256] = "";
+
+    memset(cfg.static_secret, 7, sizeof(cfg.static_secret));
+    assert_int_equal(crypto_scalarmult_base(cfg.static_public, cfg.static_secret), 0);
+    network.subnet4 = (struct ip_prefix){ .addr = make_ip("10.77.0.0"), .bits = 24 };
+    network.gateway4 = make_ip("10.77.0.1");
+    if (overlay_open(&cfg, &overlay, why, sizeof(why)) < 0)
+        fail_msg("%s", why);
+    config.overlay = overlay;
+    if (overlay_services_open(&config, &services, why, sizeof(why)) < 0)
+        fail_msg("%s", why);
+    assert_int_equal(overlay_network_set(overlay, &network), 0);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    if (geteuid() != 0 || unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 ||
+        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+        print_message("skipped: network namespaces cannot be made here: %s\n", strerror(errno));
+        return 0;
+    }
+    is_ready = true;
+    assert_int_not_equal(sodium_init(), -1);
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(mount("none", dir, "tmpfs", 0, NULL), 0);
+    bring_lo_up();
+    assert_int_equal(uv_loop_init(&loop), 0);
+    network_id = make_id("netnetnetnetnetnetnetnet1");
+    alice_id = make_id("alicealicealicealiceabc01");
+    bob_id = make_id("bobbobbobbobbobbobbobbob1");
+    service_id = make_id("webwebwebwebwebwebwebweb1");
+    node_id = make_id("nodenodenodenodenodenode1");
+    open_host();
+    return 0;
+}
+
+static void count_down(void *ctx)
+{
+    --*(int *)ctx;
+}
+
+static int tear_down(void **state)
+{
+    int open = 1;
+
+    (void)state;
+    if (!is_ready)
+        return 0;
+    overlay_services_close(services, count_down, &open);
+    while (open > 0)
+        (void)uv_run(&loop, UV_RUN_ONCE);
+    open = 1;
+    overlay_close(overlay, count_down, &open);
+    while (open > 0)
+        (void)uv_run(&loop, UV_RUN_ONCE);
+    (void)uv_run(&loop, UV_RUN_NOWAIT);
+    (void)umount2(dir, MNT_DETACH);
+    (void)rmdir(dir);
+    return 0;
+}
+
+/* --- Operations that end on the loop --------------------------------------------------------- */
+
+struct outcome {
+    bool is_done;
+    int err;
+    char why[256];
+};
+
+static void on_done(void *ctx, int err, const char *why)
+{
+    struct outcome *o = ctx;
+
+    o->is_done = true;
+    o->err = err;
+    (void)snprintf(o->why, sizeof(o->why), "%s", why);
+}
+
+static void wait_for(struct outcome *o)
+{
+    while (!o->is_done)
+        (void)uv_run(&loop, UV_RUN_ONCE);
+    if (o->err < 0)
+        fail_msg("%s: %s", err_name(o->err), o->why);
+}
+
+static struct overlay_attachment leg_of(const struct id *id, const char *ip)
+{
+    struct overlay_attachment leg = { .network_id = network_id,
+                                      .endpoint_id = *id,
+                                      .ip4 = make_ip(ip),
+                                      .generation = 1,
+                                      .ifname = "eth0" };
+
+    overlay_mac(&network_id, &leg.ip4, 1, leg.mac);
+    return leg;
+}
+
+static void attach(const struct id *id, const char *ip, bool create)
+{
+    struct overlay_attachment leg = leg_of(id, ip);
+    struct overlay_sandbox sandbox = { .id = *id, .attachments = &leg, .attachment_count = 1 };
+    struct outcome made = { 0 }, attached = { 0 };
+
+    if (create) {
+        overlay_sandbox_create(overlay, &sandbox, on_done, &made);
+        wait_for(&made);
+    }
+    overlay_services_attach(services, &sandbox, on_done, &attached);
+    wait_for(&attached);
+}
+
+static void state_bob(bool ready)
+{
+    struct overlay_backend backend = { .network_id = network_id,
+                                       .endpoint_id = bob_id,
+                                       .service_id = service_id,
+                                       .node_id = node_id,
+                                       .ip4 = make_ip("10.77.0.3"),
+                                       .slot = 1,
+                                       .task_name = "web.1.bob",
+                                       .ready = ready };
+
+    assert_int_equal(overlay_backend_set(services, &backend), 0);
+}
+
+/* --- A client inside a sandbox: a thread of its own, so that the loop can serve it ----------- */
+
+struct client {
+    char netns[OVERLAY_PATH_MAX];
+    const char *name; /* asked of the resolver; NULL = do not ask */
+    char address[32]; /* the answer, then where it connects to */
+    int rcode;
+    int err; /* of connect(2) */
+    char peer_saw[32];
+    uv_async_t finished;
+    bool is_done;
+};
+
+static void ask(struct client *c)
+{
+    uint8_t m[512] = { 0x12, 0x34, 1, 0, 0, 1 };
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(53) };
+    struct timeval limit = { .tv_sec = 5 };
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    size_t len = strlen(c->name), at = 12;
+    ssize_t n;
+
+    m[at++] = (uint8_t)len;
+    memcpy(m + at, c->name, len);
+    at += len + 2;
+    m[at] = 1;
+    m[at + 2] = 1;
+    at += 3;
+    (void)inet_pton(AF_INET, OVERLAY_RESOLVER_ADDRESS, &to.sin_addr);
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    c->rcode = -1;
+    if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) == 0 && send(fd, m, at, 0) > 0 &&
+        (n = recv(fd, m, sizeof(m), 0)) > 12) {
+        c->rcode = m[3] & 15;
+        if (m[7] > 0)
+            (void)inet_ntop(AF_INET, m + n - 4, c->address, sizeof(c->address));
+    }
+    (void)close(fd);
+}
+
+static void connect_to(struct client *c)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(PORT) };
+    struct timeval limit = { .tv_sec = 5 };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    (void)inet_pton(AF_INET, c->address, &to.sin_addr);
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    c->err = connect(fd, (const struct sockaddr *)&to, sizeof(to)) < 0 ? errno : 0;
+    if (c->err == 0 && recv(fd, c->peer_saw, sizeof(c->peer_saw) - 1, 0) <= 0)
+        c->err = EIO;
+    (void)close(fd);
+}
+
+static void run_client(void *arg)
+{
+    struct client *c = arg;
+    int netns = netns_open_existing(c->netns), home;
+
+    if (netns >= 0 && netns_enter(netns, &home) == 0) {
+        if (c->name != NULL)
+            ask(c);
+        if (c->address[0] != '\0')
+            connect_to(c);
+        netns_leave(home);
+        (void)close(netns);
+    }
+    (void)uv_async_send(&c->finished);
+}
+
+static void on_finished(uv_async_t *async)
+{
+    struct client *c = CONTAINER_OF(async, struct client, finished);
+
+    c->is_done = true;
+    uv_close((uv_handle_t *)async, NULL);
+}
+
+static void run(struct client *c, const struct id *sandbox)
+{
+    uv_thread_t thread;
+
+    overlay_sandbox_netns(overlay, sandbox, c->netns);
+    assert_int_equal(uv_async_init(&loop, &c->finished, on_finished), 0);
+    assert_int_equal(uv_thread_create(&thread, run_client, c), 0);
+    while (!c->is_done)
+        (void)uv_run(&loop, UV_RUN_ONCE);
+    (void)uv_run(&loop, UV_RUN_NOWAIT); /* the handle closes */
+    assert_int_equal(uv_thread_join(&thread), 0);
+}
+
+/* Tells every client the address that it sees; in the namespace of the sandbox. */
+static int server_fd;
+
+static void serve(void *arg)
+{
+    struct sockaddr_in from;
+    socklen_t len = sizeof(from);
+    int fd;
+
+    (void)arg;
+    while ((fd = accept4(server_fd, (struct sockaddr *)&from, &len, SOCK_CLOEXEC)) >= 0) {
+        char text[32];
+
+        (void)inet_ntop(AF_INET, &from.sin_addr, text, sizeof(text));
+        (void)!write(fd, text, strlen(text));
+        (void)close(fd);
+    }
+}
+
+static void listen_in(const struct id *sandbox)
+{
+    struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(PORT) };
+    char path[OVERLAY_PATH_MAX];
+    int netns, home;
+
+    overlay_sandbox_netns(overlay, sandbox, path);
+    netns = netns_open_existing(path);
+    assert_true(netns >= 0);
+    assert_int_equal(netns_enter(netns, &home), 0);
+    server_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(server_fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
+    assert_int_equal(listen(server_fd, 8), 0);
+    netns_leave(home);
+    (void)close(netns);
+}
+
+/* --- Tests ----------------------------------------------------------------------------------- */
+
+static void test_name_leads_through_the_virtual_ip_to_a_ready_backend(void **state)
+{
+    struct overlay_service web = { .network_id = network_id,
+                                   .service_id = service_id,
+                                   .name = "web" };
+    struct client client = { .name = "web" }, itself = { .name = "WEB" };
+    struct client task = { .name = "nobody" }, refused = { .name = "web" };
+    uv_thread_t server;
+
+    (void)state;
+    if (!is_ready)
+        skip();
+    web.network_id = network_id;
+    web.service_id = service_id;
+    web.vip = make_ip("10.77.0.100");
+    attach(&alice_id, "10.77.0.2", true);
+    attach(&bob_id, "10.77.0.3", true);
+    assert_int_equal(overlay_service_set(services, &web), 0);
+    state_bob(true);
+    listen_in(&bob_id);
+    assert_int_equal(uv_thread_create(&server, serve, NULL), 0);
+    attach(&alice_id, "10.77.0.2", false); /* done when the rules are there */
+    attach(&bob_id, "10.77.0.3", false);
+
+    run(&client, &alice_id);
+    assert_string_equal(client.address, "10.77.0.100");
+    assert_int_equal(client.err, 0);
+    assert_string_equal(client.peer_saw, "10.77.0.2"); /* nothing in the path changes the source */
+    run(&itself, &bob_id);                             /* a backend reaches its own service */
+    assert_int_equal(itself.err, 0);
+
+    run(&task, &alice_id); /* no name of ours; the host has nobody to ask, or says no */
+    assert_true(task.rcode == 2 || task.rcode == 3);
+
+    state_bob(false);
+    attach(&alice_id, "10.77.0.2", false);
+    run(&refused, &alice_id);
+    assert_int_equal(refused.err, ECONNREFUSED);
+
+    (void)shutdown(server_fd, SHUT_RDWR);
+    assert_int_equal(uv_thread_join(&server), 0);
+    (void)close(server_fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_name_leads_through_the_virtual_ip_to_a_ready_backend),
+    };
+
+    return cmocka_run_group_tests_name("services", tests, set_up, tear_down);
+}

@@ -564,6 +564,9 @@ static int make_first_node(struct member *m, enum availability availability, str
         return -ENOMEM;
     n->manager->raft_id = m->file.raft_id;
     n->manager->reachability = REACHABILITY_REACHABLE;
+    if (m->description.link_addrs.count > 0 &&
+        str_set(&n->manager->addr, m->description.link_addrs.items[0]) < 0)
+        return -ENOMEM;
     return fields_copy(&node_description_type, &m->description, &n->description);
 }
 

@@ -95,8 +95,8 @@ static void take_frame(struct member *m, const struct id *from, const struct dis
         break;
     case DISPATCH_ASSIGN:
     case DISPATCH_ACK:
-        if (!id_equal(from, &m->finder.target))
-            return; /* a manager that this node has left for another */
+        if (m->host == NULL || !id_equal(from, &m->finder.target))
+            return; /* closing, or a manager that this node has left for another */
         finder_served(&m->finder, from);
         rc = host_frame(m->host, frame);
         break;
@@ -256,7 +256,8 @@ static void tell_reachable(struct member *m, const struct id *id, enum control_h
     if (m->manager != NULL && !m->closing_manager &&
         (what != CONTROL_UNREACHABLE || !link_is_up(m->links, id)))
         manager_heard(m->manager, id, what);
-    host_reachable(m->host, id, what == CONTROL_ALIVE);
+    if (m->host != NULL) /* it is closed before gossip is */
+        host_reachable(m->host, id, what == CONTROL_ALIVE);
 }
 
 static void on_notice(void *ctx, const struct gossip_notice *notice)

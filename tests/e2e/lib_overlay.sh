@@ -16,8 +16,8 @@ for tool in ip nsenter ping tcpdump socat; do
     command -v $tool >/dev/null || skip "needs $tool"
 done
 
-lab_down() {
-    rc=$?
+lab_down() { # [exit code]
+    rc=${1:-$?}
     set +e
     if [ -n "$LAB_DIR" ]; then
         for f in "$LAB_DIR"/*/pid "$LAB_DIR"/pids/*; do

@@ -1,0 +1,181 @@
+#!/bin/bash
+# ./dev bench overlaynet [--peers] [--quick]: the sealed path against kernel VXLAN in clear, run by
+# run in turn on the same two hosts (network namespaces joined by a veth pair), as paired ratios.
+#   ideal   the wire passes 64 KB frames whole, as a network card with full offload does
+#   real    every frame on the wire is cut to the MTU
+# PAIRS (5) and SECS (3) may be set. --peers adds bare veth, wireguard-go, nebula and tinc where
+# they are installed.
+. "${SHOAL_SOURCE:?}/tests/e2e/lib_overlay.sh"
+for tool in iperf3 ethtool jq; do command -v $tool >/dev/null || skip "needs $tool"; done
+PAIRS=${PAIRS:-5} SECS=${SECS:-3} PEERS=0
+for arg in "$@"; do
+    case $arg in
+    --peers) PEERS=1 ;;
+    --quick) PAIRS=1 SECS=1 ;;
+    *) echo "unknown option $arg" >&2; exit 2 ;;
+    esac
+done
+RTT=$SHOAL_BUILD/bench_overlaynet_rtt
+OUT=$(mktemp -d)
+
+direct_wire() { # hosts a and b, one veth
+    LAB_DIR=$(mktemp -d)
+    mkdir "$LAB_DIR/pids"
+    HOSTS="a b"
+    for h in a b; do
+        ip netns add "$LAB$h"
+        ip -n "$LAB$h" link set lo up
+        mkdir -p "$LAB_DIR/$h/run" "$LAB_DIR/$h/state"
+        : >"$LAB_DIR/$h/out"
+        : >"$LAB_DIR/$h/err"
+        mkfifo "$LAB_DIR/$h/in"
+    done
+    echo 1 >"$LAB_DIR/a/index"
+    echo 2 >"$LAB_DIR/b/index"
+    ip link add w0 netns "${LAB}a" type veth peer name w0 netns "${LAB}b"
+    for h in a b; do
+        ip -n "$LAB$h" addr add "$(host_ip $h)/24" dev w0
+        ip -n "$LAB$h" link set dev w0 up
+        # Rules for routed packets have no place on a bridge; both sides without them.
+        on_host $h sh -c 'for k in iptables ip6tables arptables; do
+            f=/proc/sys/net/bridge/bridge-nf-call-$k; [ -w $f ] && echo 0 >$f; done; true'
+    done
+}
+set_wire() { # ideal | real
+    on=on
+    [ "$1" = ideal ] || on=off
+    for h in a b; do
+        on_host $h ethtool -K w0 tso $on gso $on tx-udp-segmentation $on gro on >/dev/null 2>&1 || true
+    done
+}
+
+# The rival: what an unencrypted overlay is made of.
+vxlan_up() {
+    for h in a b; do
+        o=a
+        [ $h = b ] || o=b
+        me=$(cat "$LAB_DIR/$h/index") other=$(cat "$LAB_DIR/$o/index")
+        ip netns add "${LAB}v$h"
+        ip -n "$LAB$h" link add vb0 type bridge mcast_snooping 0
+        ip -n "$LAB$h" link set dev vb0 mtu 1450 up
+        ip -n "$LAB$h" link add vx0 mtu 1450 type vxlan id 4242 dstport 4789 local "$(host_ip $h)" nolearning
+        ip -n "$LAB$h" link set dev vx0 master vb0 up
+        ip link add eth0 netns "${LAB}v$h" mtu 1450 address 02:00:00:00:42:0$me type veth peer name vp0 netns "$LAB$h" mtu 1450
+        ip -n "$LAB$h" link set dev vp0 master vb0 up
+        ip -n "${LAB}v$h" addr add 10.0.42.$me/24 dev eth0
+        ip -n "${LAB}v$h" link set dev eth0 gso_max_segs 44 up
+        ip -n "${LAB}v$h" neigh add 10.0.42.$other lladdr 02:00:00:00:42:0$other dev eth0
+        nsenter --net=/run/netns/"$LAB$h" bridge fdb add 02:00:00:00:42:0$other dev vx0 dst "$(host_ip $o)"
+        echo "/run/netns/${LAB}v$h" >"$LAB_DIR/$h/box.vxlan"
+    done
+}
+vxlan_down() { for h in a b; do ip netns del "${LAB}v$h" 2>/dev/null; done; }
+bench_down() {
+    rc=$?
+    set +e
+    vxlan_down
+    rm -rf "$OUT"
+    lab_down $rc
+}
+trap bench_down EXIT
+
+ours_up() {
+    for h in a b; do
+        node_start $h "$@"
+        say $h net back 4096 10.0.9.0/24 - >/dev/null
+    done
+    all_know
+    for h in a b; do
+        box $h seal_$h back 10.0.9."$(cat "$LAB_DIR/$h/index")" -
+        cp "$LAB_DIR/$h/box.seal_$h" "$LAB_DIR/$h/box.seal"
+    done
+    wait_for "a session" is_up a b
+}
+
+serve() { # BOX: iperf3 and ping-pong on host b
+    in_box b "$1" iperf3 -s >/dev/null 2>&1 &
+    echo $! >"$LAB_DIR/pids/iperf.$1"
+    in_box b "$1" "$RTT" server 7000 &
+    echo $! >"$LAB_DIR/pids/rtt.$1"
+    wait_for "iperf3 of $1" is_listening b "$1" 5201
+    wait_for "ping-pong of $1" is_listening b "$1" 7000
+}
+cpu_ticks() { awk '/^cpu /{ print $2 + $3 + $4 + $7 + $8 }' /proc/stat; }
+stream() { # BOX ADDR options: Gbit/s and CPU seconds for each gigabyte
+    b=$1 to=$2
+    shift 2
+    before=$(cpu_ticks)
+    in_box a "$b" iperf3 -c "$to" -t "$SECS" -J "$@" >"$OUT/json" || { echo "0 0"; return; }
+    after=$(cpu_ticks)
+    jq -r --argjson ticks $((after - before)) '(.end.sum_received // .end.sum) |
+        "\(.bits_per_second / 1e9) \($ticks / 100 / (.bytes / 1e9))"' "$OUT/json"
+}
+median() { sort -g | awk '{ a[NR] = $1 } END { print NR % 2 ? a[(NR + 1) / 2] : (a[NR / 2] + a[NR / 2 + 1]) / 2 }'; }
+column() { awk -v c="$1" '{ print $c }' "$2"; }
+ratios() { paste -d' ' "$1" "$2" | awk -v c="$3" '{ n = NF / 2; if ($(n + c) > 0) print $c / $(n + c) }'; }
+
+# pairs LABEL OPTIONS..: one line of the table
+pairs() {
+    label=$1
+    shift
+    : >"$OUT/ours"
+    : >"$OUT/vxlan"
+    for _ in $(seq "$PAIRS"); do
+        stream seal 10.0.9.2 "$@" >>"$OUT/ours"
+        stream vxlan 10.0.42.2 "$@" >>"$OUT/vxlan"
+    done
+    printf '| %s | %.2f | %.2f | **%.2f** | %.2f | %.2f | %s |\n' "$label" \
+        "$(column 1 "$OUT/ours" | median)" "$(column 1 "$OUT/vxlan" | median)" \
+        "$(ratios "$OUT/ours" "$OUT/vxlan" 1 | median)" \
+        "$(column 2 "$OUT/ours" | median)" "$(column 2 "$OUT/vxlan" | median)" \
+        "$(ratios "$OUT/ours" "$OUT/vxlan" 1 | awk '{ printf "%.2f ", $1 }')"
+}
+round_trips() {
+    : >"$OUT/ours"
+    : >"$OUT/vxlan"
+    for _ in $(seq "$PAIRS"); do
+        in_box a seal "$RTT" client 10.0.9.2 7000 "$SECS" >>"$OUT/ours"
+        in_box a vxlan "$RTT" client 10.0.42.2 7000 "$SECS" >>"$OUT/vxlan"
+    done
+    for c in 1 2; do
+        printf '| round trip p%s, us, %s | %.0f | %.0f | **%.2f** | | | %s |\n' \
+            "$([ $c = 1 ] && echo 50 || echo 99)" "$1" \
+            "$(column $c "$OUT/ours" | median)" "$(column $c "$OUT/vxlan" | median)" \
+            "$(ratios "$OUT/ours" "$OUT/vxlan" $c | median)" \
+            "$(ratios "$OUT/ours" "$OUT/vxlan" $c | awk '{ printf "%.2f ", $1 }')"
+    done
+}
+
+direct_wire
+# shellcheck disable=SC2086
+ours_up ${LANES:-lanes=2}
+vxlan_up
+serve seal
+serve vxlan
+say a status
+echo "load before: $(cut -d' ' -f1-3 /proc/loadavg); $PAIRS pairs of $SECS s"
+echo
+echo "| case | sealed | VXLAN in clear | ratio | CPU s/GB sealed | CPU s/GB VXLAN | all ratios |"
+echo "|---|---|---|---|---|---|---|"
+for wire in ideal real; do
+    set_wire $wire
+    pairs "1 TCP stream, Gbit/s, $wire"
+    pairs "8 TCP streams, Gbit/s, $wire" -P 8
+    pairs "UDP 1300 bytes, Gbit/s, $wire" -u -b 0 -l 1300
+    round_trips $wire
+done
+for h in a b; do say $h stats; done
+
+if [ $PEERS = 1 ]; then
+    echo
+    for wire in ideal real; do
+        set_wire $wire
+        nsenter --net=/run/netns/${LAB}b iperf3 -s -1 >/dev/null 2>&1 &
+        sleep 0.5
+        printf 'bare veth, %s: ' $wire
+        on_host a iperf3 -c "$(host_ip b)" -t "$SECS" -J | jq -r '.end.sum_received.bits_per_second / 1e9'
+    done
+    for peer in wireguard-go nebula tincd; do
+        command -v $peer >/dev/null || echo "$peer is not installed: not measured"
+    done
+fi

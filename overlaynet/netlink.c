@@ -172,20 +172,21 @@ int netlink_add_veth(struct netlink *nl, const struct netlink_link *link,
 }
 
 int netlink_add_vxlan(struct netlink *nl, const struct netlink_link *link, uint32_t vni,
-                      uint16_t port, bool is_ip6)
+                      uint16_t port, bool is_ip6, int netns)
 {
     static const uint8_t any6[IP6_LEN] = { 0 };
     struct nlmsghdr *h = begin_link(nl, NLM_F_CREATE | NLM_F_EXCL, 0, link->up);
     struct nlattr *info, *data;
 
     put_link(h, link);
+    mnl_attr_put_u32(h, IFLA_NET_NS_FD, (uint32_t)netns);
     info = mnl_attr_nest_start(h, IFLA_LINKINFO);
     mnl_attr_put_strz(h, IFLA_INFO_KIND, "vxlan");
     data = mnl_attr_nest_start(h, IFLA_INFO_DATA);
     mnl_attr_put_u32(h, IFLA_VXLAN_ID, vni);
     mnl_attr_put_u16(h, IFLA_VXLAN_PORT, htons(port));
     mnl_attr_put_u8(h, IFLA_VXLAN_LEARNING, 0);
-    mnl_attr_put_u8(h, IFLA_VXLAN_UDP_CSUM, is_ip6 ? 1 : 0);
+    mnl_attr_put_u8(h, IFLA_VXLAN_PROXY, 1);
     if (is_ip6)
         mnl_attr_put(h, IFLA_VXLAN_LOCAL6, IP6_LEN, any6);
     mnl_attr_nest_end(h, data);
@@ -201,14 +202,6 @@ int netlink_set_link(struct netlink *nl, uint32_t index, const struct netlink_li
     put_link(h, link);
     rc = request(nl, h);
     return rc == -ENODEV ? ERR_NOT_FOUND : rc;
-}
-
-int netlink_move_link(struct netlink *nl, uint32_t index, int netns)
-{
-    struct nlmsghdr *h = begin_link(nl, 0, index, false);
-
-    mnl_attr_put_u32(h, IFLA_NET_NS_FD, (uint32_t)netns);
-    return request(nl, h);
 }
 
 int netlink_delete_link(struct netlink *nl, uint32_t index)
@@ -247,7 +240,6 @@ int netlink_set_port(struct netlink *nl, uint32_t index, enum netlink_port_role 
     mnl_attr_put_u8(h, IFLA_BRPORT_BCAST_FLOOD, is_container || is_uplink);
     mnl_attr_put_u8(h, IFLA_BRPORT_LOCKED, is_container || role == NETLINK_PORT_EGRESS);
     mnl_attr_put_u8(h, IFLA_BRPORT_ISOLATED, role == NETLINK_PORT_EGRESS);
-    mnl_attr_put_u8(h, IFLA_BRPORT_NEIGH_SUPPRESS, role == NETLINK_PORT_VXLAN);
     mnl_attr_nest_end(h, info);
     return request(nl, h);
 }

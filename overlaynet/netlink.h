@@ -36,12 +36,12 @@ NODISCARD int netlink_add_bridge(struct netlink *nl, const struct netlink_link *
 /* Creates both ends; the peer goes to the namespace of `peer_netns` (-1: this one).  ERR_EXISTS */
 NODISCARD int netlink_add_veth(struct netlink *nl, const struct netlink_link *link,
                                const struct netlink_link *peer, int peer_netns);
-/* A VXLAN device without learning, for networks in clear.  ERR_EXISTS */
+/* A VXLAN device in the namespace `netns`, whose packets travel in this socket's: without learning,
+ * and answering neighbour requests from its static table.  ERR_EXISTS */
 NODISCARD int netlink_add_vxlan(struct netlink *nl, const struct netlink_link *link, uint32_t vni,
-                                uint16_t port, bool is_ip6);
+                                uint16_t port, bool is_ip6, int netns);
 /* Changes an existing one.  ERR_NOT_FOUND */
 NODISCARD int netlink_set_link(struct netlink *nl, uint32_t index, const struct netlink_link *link);
-int netlink_move_link(struct netlink *nl, uint32_t index, int netns);
 int netlink_delete_link(struct netlink *nl, uint32_t index); /* 0 when it is not there */
 
 /* The index of a name; 0 = there is none. */
@@ -51,7 +51,6 @@ enum netlink_port_role {
     NETLINK_PORT_CONTAINER, /* locked to its MAC; takes no unknown unicast */
     NETLINK_PORT_UPLINK,    /* takes everything that nobody on this host has */
     NETLINK_PORT_EGRESS,    /* may talk to the host only */
-    NETLINK_PORT_VXLAN,     /* takes only what the static table names */
 };
 NODISCARD int netlink_set_port(struct netlink *nl, uint32_t index, enum netlink_port_role role);
 

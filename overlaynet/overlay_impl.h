@@ -20,6 +20,7 @@
 #define OVERLAY_EGRESS4_DEFAULT      "172.31.192.0/18"
 #define OVERLAY_EGRESS6_DEFAULT      "fdf6:7368:6f61:6c00::/64"
 #define OVERLAY_VXLAN_PORT_DEFAULT   4789
+#define OVERLAY_VXLAN_HEADER_LEN     8
 
 /* A node other than this one. */
 struct peer {
@@ -49,6 +50,8 @@ struct net {
     size_t leg_count;   /* of sandboxes that exist or are being made */
     enum net_state state;
     bool is_published; /* lanes know it */
+    bool is_syncing;   /* in clear: static entries are being written .. */
+    bool is_dirty;     /* .. and have changed since */
 };
 
 struct overlay {
@@ -102,6 +105,7 @@ void overlay_take_notes(struct overlay *o);
 void overlay_run_timers(struct overlay *o);
 
 /* overlay_sandbox.c */
+void overlay_sync_clear(struct net *n, bool refresh); /* networks in clear: endpoints changed */
 void overlay_reconcile(struct overlay *o);
 void overlay_free_sandboxes(struct overlay *o);
 

@@ -21,6 +21,7 @@ struct box {
 };
 
 enum op_kind {
+    OP_CLEAR_SYNC,
     OP_NETWORK_UP,
     OP_NETWORK_CHECK,
     OP_NETWORK_DOWN,
@@ -40,6 +41,9 @@ struct op {
     bool has_uso;
     struct box *box;
     struct plumb_sandbox sandbox;
+    struct plumb_remote *remotes; /* OP_CLEAR_SYNC */
+    size_t remote_count;
+    bool is_refresh;
     struct id *keep; /* OP_PURGE */
     size_t keep_count;
     int rc;
@@ -55,6 +59,11 @@ static void run_op(struct work *work)
     struct plumb *plumb = op->overlay->plumb;
 
     switch (op->kind) {
+    case OP_CLEAR_SYNC:
+        op->rc =
+            plumb_clear_sync(plumb, &op->network.id, op->remotes, op->remote_count, op->is_refresh);
+        op->remotes = NULL; /* taken */
+        return;
     case OP_NETWORK_UP:
         op->rc =
             plumb_network_up(plumb, &op->network, op->tap_fds, &op->has_uso, &op->changes, op->why);
@@ -111,8 +120,86 @@ static void submit_network(struct overlay *o, struct net *n, enum op_kind kind)
     worker_submit(o->worker, &op->work);
 }
 
+/* A snapshot of the endpoints of other nodes whose address is known. */
+static size_t list_remotes(const struct net *n, struct plumb_remote *out, size_t cap)
+{
+    const struct fabric_endpoint *e;
+    size_t count = 0;
+
+    for (size_t i = 0; (e = table_next(&n->by_id, &i)) != NULL && count < cap;) {
+        struct ip_endpoint host = { 0 };
+
+        if (e->peer != NULL && e->peer->is_stated)
+            host = session_addr(&e->peer->session);
+        if (ip_is_none(&host.addr))
+            continue;
+        memset(&out[count], 0, sizeof(out[count]));
+        memcpy(out[count].mac, e->identity.mac, OVERLAY_MAC_LEN);
+        out[count].ip4.len = e->identity.has_ip4 ? IP4_LEN : 0;
+        memcpy(out[count].ip4.bytes, e->identity.ip4, IP4_LEN);
+        out[count].ip6.len = e->identity.has_ip6 ? IP6_LEN : 0;
+        memcpy(out[count].ip6.bytes, e->identity.ip6, IP6_LEN);
+        out[count++].host = host.addr;
+    }
+    return count;
+}
+
+static int compare_remotes(const void *a, const void *b)
+{
+    const struct plumb_remote *x = a, *y = b;
+
+    return memcmp(x->mac, y->mac, OVERLAY_MAC_LEN);
+}
+
+/* One job at a time: changes that come meanwhile are in the next snapshot. */
+void overlay_sync_clear(struct net *n, bool refresh)
+{
+    struct overlay *o = n->overlay;
+    struct op *op;
+
+    if (n->spec.encrypted || n->state != NET_UP || o->is_closing)
+        return;
+    n->is_dirty = n->is_syncing;
+    if (n->is_syncing)
+        return;
+    op = new_op(o, OP_CLEAR_SYNC);
+    if (op != NULL)
+        op->remotes = calloc(n->by_id.count + 1, sizeof(*op->remotes));
+    if (op == NULL || op->remotes == NULL) {
+        free(op);
+        return; /* the next reconciliation tries again */
+    }
+    op->network.id = n->spec.id;
+    op->is_refresh = refresh;
+    op->remote_count = list_remotes(n, op->remotes, n->by_id.count);
+    qsort(op->remotes, op->remote_count, sizeof(*op->remotes), compare_remotes);
+    n->is_syncing = true;
+    worker_submit(o->worker, &op->work);
+}
+
+static void clear_sync_done(struct overlay *o, struct op *op)
+{
+    struct net *n = overlay_find_net(o, &op->network.id);
+
+    free(op->remotes);
+    if (n == NULL)
+        return;
+    n->is_syncing = false;
+    if (n->is_dirty)
+        overlay_sync_clear(n, false);
+}
+
+static void clear_up(struct net *n)
+{
+    n->state = NET_UP;
+    overlay_tell(n->overlay, OVERLAY_NETWORK_READY, &n->spec.id, 0, 0, "");
+    overlay_sync_clear(n, true);
+}
+
 static void close_taps(const struct op *op)
 {
+    if (op->network.clear)
+        return;
     for (unsigned i = 0; i < op->network.lanes; i++)
         (void)close(op->tap_fds[i]);
 }
@@ -132,6 +219,10 @@ static void network_done(struct overlay *o, struct op *op, bool is_cancelled)
     if (op->kind == OP_NETWORK_UP && !is_cancelled && op->rc == 0) {
         if (n == NULL || n->state != NET_RISING || o->is_closing) {
             close_taps(op);
+            return;
+        }
+        if (op->network.clear) {
+            clear_up(n);
             return;
         }
         o->fabric.tap_uso = op->has_uso;
@@ -452,6 +543,9 @@ static void on_op_done(struct work *work, bool is_cancelled)
     case OP_NETWORK_DOWN:
         network_done(o, op, is_cancelled);
         break;
+    case OP_CLEAR_SYNC:
+        clear_sync_done(o, op);
+        break;
     case OP_SANDBOX_UP:
     case OP_SANDBOX_CHECK:
     case OP_SANDBOX_DOWN:
@@ -496,10 +590,12 @@ void overlay_reconcile(struct overlay *o)
     while (map_next(&o->nets, &it)) {
         struct net *n = it.value;
 
-        if (n->state == NET_UP)
+        if (n->state == NET_UP) {
             submit_network(o, n, OP_NETWORK_CHECK);
-        else if (n->state == NET_FAILED && n->leg_count > 0)
+            overlay_sync_clear(n, true);
+        } else if (n->state == NET_FAILED && n->leg_count > 0) {
             submit_network(o, n, OP_NETWORK_UP);
+        }
     }
     it = (struct map_iter){ 0 };
     while (map_next(&o->sandboxes, &it)) {

@@ -113,6 +113,15 @@ static int state_peer(struct overlay *o, struct peer *p, const uint8_t *static_p
     return 0;
 }
 
+/* In clear, endpoints are reached at the first address of their node. */
+static void sync_all_clear(struct overlay *o)
+{
+    struct map_iter it = { 0 };
+
+    while (map_next(&o->nets, &it))
+        overlay_sync_clear(it.value, false);
+}
+
 int overlay_peer_set(struct overlay *o, const struct overlay_peer *peer)
 {
     struct ip_endpoint addrs[OVERLAY_PEER_ADDRS_MAX];
@@ -143,6 +152,7 @@ int overlay_peer_set(struct overlay *o, const struct overlay_peer *peer)
     }
     session_set_addrs(&p->fabric.session, addrs, peer->addr_count);
     overlay_peer_want(o, p);
+    sync_all_clear(o);
     return 0;
 }
 
@@ -158,8 +168,12 @@ void overlay_peer_remove(struct overlay *o, const struct id *node_id)
 
 /* --- Membership: who shares a network with us ------------------------------------------------- */
 
-static void share(struct overlay *o, struct peer *p, bool more)
+static void share(const struct net *n, struct peer *p, bool more)
 {
+    struct overlay *o = n->overlay;
+
+    if (!n->spec.encrypted)
+        return; /* needs no keys */
     p->shared += more ? 1 : SIZE_MAX;
     overlay_peer_want(o, p);
 }
@@ -181,7 +195,7 @@ static int add_member(struct net *n, struct peer *p)
             return rc;
         }
         if (n->local_count > 0)
-            share(n->overlay, p, true);
+            share(n, p, true);
     }
     m->endpoint_count++;
     p->fabric.endpoint_count++;
@@ -199,7 +213,7 @@ static void remove_member(struct net *n, struct peer *p)
         (void)map_remove(&n->members, key); /* `m` itself */
         free(m);
         if (n->local_count > 0)
-            share(n->overlay, p, false);
+            share(n, p, false);
     }
     drop_peer_if_unused(n->overlay, p);
 }
@@ -213,7 +227,7 @@ static void count_local(struct net *n, bool more)
     if (was_here == (n->local_count > 0))
         return;
     while (map_next(&n->members, &it))
-        share(n->overlay, ((struct member *)it.value)->peer, more);
+        share(n, ((struct member *)it.value)->peer, more);
 }
 
 /* --- Endpoints ------------------------------------------------------------------------------- */
@@ -258,6 +272,7 @@ static void remove_endpoint(struct net *n, struct fabric_endpoint *e)
     if (e->identity.has_ip6)
         take_out(&n->fabric->by_ip, fabric_ip_key(&o->fabric, &a6), e);
     reclaim_later(&o->fabric.reclaim, e, free);
+    overlay_sync_clear(n, false);
     o->endpoint_count--;
     if (p != NULL)
         remove_member(n, p);
@@ -391,6 +406,7 @@ int overlay_endpoint_set(struct overlay *o, const struct overlay_endpoint *endpo
         remove_endpoint(n, e);
     if (old != NULL)
         remove_endpoint(n, old);
+    overlay_sync_clear(n, false);
     return rc;
 }
 
@@ -413,7 +429,7 @@ uint32_t overlay_net_mtu(const struct overlay *o, const struct net *n)
     if (n->spec.mtu != 0)
         return n->spec.mtu;
     return o->underlay_mtu - (is_ip6 ? PACKET_UDP6_OVERHEAD : PACKET_UDP4_OVERHEAD) -
-           PACKET_OVERHEAD - FRAME_ETH_LEN;
+           (n->spec.encrypted ? PACKET_OVERHEAD : OVERLAY_VXLAN_HEADER_LEN) - FRAME_ETH_LEN;
 }
 
 static int check_network(const struct overlay_network *s)

@@ -19,10 +19,9 @@
 #include "overlaynet/tap.h"
 #include "overlaynet/uplink.h"
 
-#define BRIDGE        "br0"
-#define TAP           "tap0"
-#define PORT_ID_LEN   14 /* of the id's characters: an interface name has 15 */
-#define TAP_QUEUE_LEN 1000
+#define BRIDGE      "br0"
+#define TAP         "tap0"
+#define PORT_ID_LEN 14 /* of the id's characters: an interface name has 15 */
 
 /* A network that is up on this host, as the worker thread knows it. */
 struct wired_network {
@@ -30,7 +29,9 @@ struct wired_network {
     struct id id;
     int netns;
     struct netlink *nl;
-    uint32_t bridge, tap;
+    uint32_t bridge, uplink;
+    struct plumb_remote *remotes; /* static entries of a network in clear, sorted by MAC */
+    size_t remote_count;
 };
 
 struct plumb {
@@ -111,6 +112,7 @@ static void forget_network(struct wired_network *n)
     netlink_close(n->nl);
     if (n->netns >= 0)
         (void)close(n->netns);
+    free(n->remotes);
     free(n);
 }
 
@@ -221,12 +223,48 @@ static int bring_link_up(struct netlink *nl, const char *name, const struct netl
     return netlink_set_link(nl, is.index, want);
 }
 
+/* The bridge's way to other hosts. Flags before the link goes up: the first frame must find them.
+ */
+static int bring_uplink_up(struct wired_network *n, const char *name, uint32_t mtu,
+                           unsigned *changes)
+{
+    struct netlink_link up = { .mtu = mtu, .up = true };
+    struct netlink_found is;
+    int rc = netlink_find(n->nl, name, &is);
+
+    if (rc < 0)
+        return rc;
+    n->uplink = is.index;
+    up.master = n->bridge;
+    if (is.master != n->bridge)
+        rc = netlink_set_link(n->nl, n->uplink, &(struct netlink_link){ .master = n->bridge });
+    if (rc == 0)
+        rc = netlink_set_port(n->nl, n->uplink, NETLINK_PORT_UPLINK);
+    if (rc == 0)
+        rc = bring_link_up(n->nl, name, &up, &n->uplink, changes);
+    return rc;
+}
+
+static int open_clear(struct plumb *p, struct wired_network *n, const struct plumb_network *network,
+                      unsigned *changes)
+{
+    struct netlink_link link = { .name = CLEAR, .mtu = network->mtu };
+    int rc;
+
+    if (netlink_index(n->nl, CLEAR) != 0)
+        return 0;
+    rc = netlink_add_vxlan(p->host, &link, network->vni, network->clear_port, network->clear_ip6,
+                           n->netns);
+    *changes += rc == 0;
+    return rc;
+}
+
 int plumb_network_up(struct plumb *p, const struct plumb_network *network, int *tap_fds,
                      bool *out_uso, unsigned *changes, char *why)
 {
     struct wired_network *n = find_network(p, &network->id);
     struct netlink_link bridge = { .name = BRIDGE, .mtu = network->mtu, .up = true };
-    struct netlink_link tap = { .mtu = network->mtu, .up = true };
+    const char *uplink = network->clear ? CLEAR : TAP;
     int rc = 0;
 
     if (n == NULL) {
@@ -242,23 +280,17 @@ int plumb_network_up(struct plumb *p, const struct plumb_network *network, int *
                            &n->bridge, changes);
     if (rc < 0)
         return explain(why, rc, "bridge %s: %s", BRIDGE, err_text(rc));
-    if (tap_fds != NULL) {
+    if (network->clear)
+        rc = open_clear(p, n, network, changes);
+    else if (tap_fds != NULL)
         rc = open_tap(n, network->lanes, tap_fds, out_uso);
-        if (rc < 0)
-            return explain(why, rc, "device %s: %s", TAP, err_text(rc));
-    }
-    /* Flags before the link goes up: the first frame must find them. */
-    n->tap = netlink_index(n->nl, TAP);
-    tap.master = n->bridge;
-    rc = netlink_set_link(n->nl, n->tap, &(struct netlink_link){ .master = n->bridge });
-    if (rc == 0)
-        rc = netlink_set_port(n->nl, n->tap, NETLINK_PORT_UPLINK);
-    if (rc == 0)
-        rc = bring_link_up(n->nl, TAP, &tap, &n->tap, changes);
+    if (rc < 0)
+        return explain(why, rc, "device %s: %s", uplink, err_text(rc));
+    rc = bring_uplink_up(n, uplink, network->mtu, changes);
     if (rc < 0) {
-        for (unsigned i = 0; tap_fds != NULL && i < network->lanes; i++)
+        for (unsigned i = 0; !network->clear && tap_fds != NULL && i < network->lanes; i++)
             (void)close(tap_fds[i]);
-        return explain(why, rc, "device %s: %s", TAP, err_text(rc));
+        return explain(why, rc, "device %s: %s", uplink, err_text(rc));
     }
     return 0;
 }
@@ -272,6 +304,61 @@ void plumb_network_down(struct plumb *p, const struct id *network_id)
         forget_network(n);
     network_path(p, network_id, path);
     (void)netns_delete(path); /* what stays is removed at the next start's purge */
+}
+
+/* --- Static entries of networks in clear -------------------------------------------------------
+ */
+
+static int write_remote(struct wired_network *n, const struct plumb_remote *r)
+{
+    int rc = netlink_set_vxlan_fdb(n->nl, n->uplink, r->mac, &r->host);
+
+    if (rc == 0 && !ip_is_none(&r->ip4))
+        rc = netlink_set_neighbour(n->nl, n->uplink, &r->ip4, r->mac);
+    if (rc == 0 && !ip_is_none(&r->ip6))
+        rc = netlink_set_neighbour(n->nl, n->uplink, &r->ip6, r->mac);
+    return rc;
+}
+
+static int erase_remote(struct wired_network *n, const struct plumb_remote *r)
+{
+    int rc = netlink_delete_vxlan_fdb(n->nl, n->uplink, r->mac);
+
+    if (rc == 0 && !ip_is_none(&r->ip4))
+        rc = netlink_delete_neighbour(n->nl, n->uplink, &r->ip4);
+    if (rc == 0 && !ip_is_none(&r->ip6))
+        rc = netlink_delete_neighbour(n->nl, n->uplink, &r->ip6);
+    return rc;
+}
+
+int plumb_clear_sync(struct plumb *p, const struct id *network_id, struct plumb_remote *remotes,
+                     size_t count, bool refresh)
+{
+    struct wired_network *n = find_network(p, network_id);
+    size_t i = 0, k = 0;
+    int rc = n == NULL ? ERR_NOT_FOUND : 0;
+
+    /* Both lists are sorted: what only the old one has goes, what differs is written. */
+    while (rc == 0 && (i < n->remote_count || k < count)) {
+        const struct plumb_remote *was = i < n->remote_count ? &n->remotes[i] : NULL;
+        const struct plumb_remote *is = k < count ? &remotes[k] : NULL;
+        int order = was == NULL ? 1 : is == NULL ? -1 : memcmp(was->mac, is->mac, OVERLAY_MAC_LEN);
+
+        if (order < 0)
+            rc = erase_remote(n, was);
+        else if (order > 0 || refresh || memcmp(was, is, sizeof(*is)) != 0)
+            rc = write_remote(n, is);
+        i += order <= 0;
+        k += order >= 0;
+    }
+    if (rc < 0) {
+        free(remotes);
+        return rc;
+    }
+    free(n->remotes);
+    n->remotes = remotes;
+    n->remote_count = count;
+    return 0;
 }
 
 /* --- Sandboxes ------------------------------------------------------------------------------- */

@@ -5,7 +5,7 @@
  * restart adopts, and a later one repairs; *changes counts what was changed.
  *
  *     namespace net-<network>           namespace of a sandbox
- *       br0 --- tap0 ===> lanes
+ *       br0 --- tap0 ===> lanes            (or clear0: kernel VXLAN)
  *        |----- p<endpoint> ------------- eth0
  *                                         egress0 ------- e<sandbox> --- shoal0 (host) --- world
  *
@@ -38,6 +38,17 @@ struct plumb_network {
     struct id id;
     uint32_t mtu;
     unsigned lanes;
+    bool clear; /* kernel VXLAN instead of a TAP, with the next three */
+    uint32_t vni;
+    uint16_t clear_port;
+    bool clear_ip6; /* the underlay is IPv6 */
+};
+
+/* An endpoint of another host in a network in clear. */
+struct plumb_remote {
+    uint8_t mac[OVERLAY_MAC_LEN];
+    struct ip_addr ip4, ip6;
+    struct ip_addr host;
 };
 
 struct plumb_leg {
@@ -67,6 +78,11 @@ void plumb_free(struct plumb *p); /* kernel objects stay; accepts NULL */
 NODISCARD int plumb_network_up(struct plumb *p, const struct plumb_network *network, int *tap_fds,
                                bool *out_uso, unsigned *changes, char *why);
 void plumb_network_down(struct plumb *p, const struct id *network_id);
+
+/* Makes the static entries of a network in clear those of `remotes`, sorted by MAC, which it takes
+ * (free(3)). All that is there is written again when `refresh`. */
+NODISCARD int plumb_clear_sync(struct plumb *p, const struct id *network_id,
+                               struct plumb_remote *remotes, size_t count, bool refresh);
 
 /* Brings a sandbox up; its networks are up. Ports of endpoints that it has no longer are removed.
  * A failed creation is taken back by plumb_sandbox_down(). */

@@ -21,6 +21,7 @@
 
 #define BRIDGE      "br0"
 #define TAP         "tap0"
+#define CLEAR       "clear0"
 #define PORT_ID_LEN 14 /* of the id's characters: an interface name has 15 */
 
 /* A network that is up on this host, as the worker thread knows it. */

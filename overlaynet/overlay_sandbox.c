@@ -114,7 +114,11 @@ static void submit_network(struct overlay *o, struct net *n, enum op_kind kind)
         return; /* the next reconciliation tries again */
     op->network = (struct plumb_network){ .id = n->spec.id,
                                           .mtu = overlay_net_mtu(o, n),
-                                          .lanes = o->fabric.lane_count };
+                                          .lanes = o->fabric.lane_count,
+                                          .clear = !n->spec.encrypted,
+                                          .vni = n->spec.vni,
+                                          .clear_port = o->cfg.clear_port,
+                                          .clear_ip6 = o->cfg.bind.addr.len == IP6_LEN };
     if (kind == OP_NETWORK_UP)
         n->state = NET_RISING;
     worker_submit(o->worker, &op->work);

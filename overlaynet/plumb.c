@@ -250,14 +250,22 @@ static int open_clear(struct plumb *p, struct wired_network *n, const struct plu
                       unsigned *changes)
 {
     struct netlink_link link = { .name = CLEAR, .mtu = network->mtu };
-    int rc;
+    int home, rc;
 
     if (netlink_index(n->nl, CLEAR) != 0)
         return 0;
     rc = netlink_add_vxlan(p->host, &link, network->vni, network->clear_port, network->clear_ip6,
                            n->netns);
-    *changes += rc == 0;
-    return rc;
+    if (rc == 0)
+        rc = netns_enter(n->netns, &home);
+    if (rc < 0)
+        return rc;
+    (*changes)++;
+    /* It answers solicitations only while IPv6 is on; it has no address to speak from. */
+    (void)netns_sysctl("ipv6/conf/" CLEAR "/addr_gen_mode", "1");
+    (void)netns_sysctl("ipv6/conf/" CLEAR "/disable_ipv6", "0");
+    netns_leave(home);
+    return 0;
 }
 
 int plumb_network_up(struct plumb *p, const struct plumb_network *network, int *tap_fds,

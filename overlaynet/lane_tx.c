@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "overlaynet/lane.h"
 #include "overlaynet/neigh.h"
+#include "overlaynet/too_big.h"
 
 #define VNET_LEN sizeof(struct vnet_header)
 
@@ -222,6 +223,17 @@ static void answer_question(struct lane *l, struct fabric_port *port, const uint
     fabric_count(&port->counters.answered, 1);
 }
 
+/* The sender learns what fits; for IPv4 also where it would allow cutting: we do not. */
+static void answer_too_big(struct fabric_port *port, const uint8_t *frame,
+                           const struct frame_view *view, const struct fabric_path *path)
+{
+    uint8_t reply[TOO_BIG_LEN_MAX];
+    size_t len = too_big_answer(frame, view, (uint32_t)path->piece_max - FRAME_ETH_LEN, reply);
+
+    if (len > 0)
+        write_tap(port, reply, len);
+}
+
 static bool is_allowed(struct lane *l, struct fabric_port *port, const uint8_t *frame,
                        const struct frame_view *view)
 {
@@ -282,6 +294,8 @@ static void send_frame(struct lane *l, struct fabric_port *port, uint8_t *frame,
     rc = segment_cut_start(&cut, frame, &view, vnet, path->piece_max);
     if (rc < 0) {
         fabric_count(rc == ERR_TOO_LARGE ? &c->drop_tx_too_large : &c->drop_tx_malformed, 1);
+        if (rc == ERR_TOO_LARGE)
+            answer_too_big(port, frame, &view, path);
         return;
     }
     fabric_count(&c->tx_frames, 1);

@@ -82,11 +82,9 @@ static void publish_tx(struct overlay *o, struct peer *p, struct fabric_tx *tx)
     reclaim_later(&o->fabric.reclaim, old, free_tx);
 }
 
-static size_t piece_max_of(const struct peer *p, const struct ip_endpoint *to)
+static size_t outer_len(const struct ip_endpoint *to)
 {
-    size_t outer = to->addr.len == IP6_LEN ? PACKET_UDP6_OVERHEAD : PACKET_UDP4_OVERHEAD;
-
-    return p->fabric.path_mtu - outer - PACKET_OVERHEAD;
+    return to->addr.len == IP6_LEN ? PACKET_UDP6_OVERHEAD : PACKET_UDP4_OVERHEAD;
 }
 
 static void publish_path(struct overlay *o, struct peer *p)
@@ -101,7 +99,7 @@ static void publish_path(struct overlay *o, struct peer *p)
         free(path);
         return; /* the earlier one stays */
     }
-    path->piece_max = piece_max_of(p, &to);
+    path->piece_max = p->fabric.path_mtu - outer_len(&to) - PACKET_OVERHEAD;
     p->path_to = to;
     old = atomic_exchange_explicit(&p->fabric.path, path, memory_order_acq_rel);
     reclaim_later(&o->fabric.reclaim, old, free);
@@ -233,8 +231,39 @@ static void retire_block(struct overlay *o, struct peer *p, uint16_t block)
         lane_purge_keys(o->fabric.lanes[i]);
 }
 
+static void use_path_mtu(struct overlay *o, struct peer *p)
+{
+    if (p->fabric.path_mtu == p->probe.size)
+        return;
+    p->fabric.path_mtu = p->probe.size;
+    publish_path(o, p);
+    overlay_tell(o, OVERLAY_PATH_MTU, &p->fabric.node_id, 0, p->probe.size, "");
+}
+
+static void send_probe(struct overlay *o, struct peer *p)
+{
+    struct ip_endpoint to = session_addr(&p->fabric.session);
+    size_t payload = p->probe.size - outer_len(&to);
+    struct packet_control c = { .kind = PACKET_PROBE, .size = (uint16_t)payload };
+
+    if (payload - PACKET_OVERHEAD <= PACKET_CONTROL_LEN_MAX)
+        send_control(o, p, &c, payload - PACKET_OVERHEAD);
+}
+
+static void on_probe_ack(struct overlay *o, struct peer *p, const struct fabric_note *note)
+{
+    struct ip_endpoint from = underlay_endpoint(&note->from);
+
+    probe_on_ack(&p->probe, (uint32_t)(note->control.size + outer_len(&from)), overlay_now(o));
+}
+
 static void set_up(struct overlay *o, struct peer *p, bool is_up)
 {
+    if (is_up)
+        probe_start(&p->probe, overlay_now(o));
+    else
+        probe_stop(&p->probe);
+    use_path_mtu(o, p);
     o->peers_up += is_up ? 1 : SIZE_MAX;
     overlay_tell(o, is_up ? OVERLAY_PEER_UP : OVERLAY_PEER_DOWN, &p->fabric.node_id, 0, 0, "");
 }
@@ -314,8 +343,10 @@ static void arm_timer(struct overlay *o)
 
 void overlay_peer_retime(struct overlay *o, struct peer *p)
 {
-    mono_ns at = p->fabric.is_stated ? session_deadline(&p->fabric.session) : MONO_NEVER;
+    mono_ns at = MONO_NEVER;
 
+    if (p->fabric.is_stated)
+        at = MIN(session_deadline(&p->fabric.session), probe_deadline(&p->probe));
     if (at == MONO_NEVER)
         heap_remove(&o->timers, &p->timer);
     else
@@ -338,6 +369,10 @@ void overlay_run_timers(struct overlay *o)
         if (out.block_used) {
             set_block_used(o, chance.block, true);
             mark_pending(o, p, (uint16_t)chance.block);
+        }
+        if (probe_on_timer(&p->probe, now)) {
+            use_path_mtu(o, p);
+            send_probe(o, p);
         }
         obey(o, p, &out);
     }
@@ -440,6 +475,9 @@ static void on_heard(struct overlay *o, struct peer *p, const struct fabric_note
         struct packet_control ack = { .kind = PACKET_PROBE_ACK, .size = note->control.size };
 
         send_control(o, p, &ack, PACKET_CONTROL_LEN);
+    } else if (note->kind == FABRIC_CONTROL && note->control.kind == PACKET_PROBE_ACK) {
+        on_probe_ack(o, p, note);
+        overlay_peer_retime(o, p);
     }
 }
 

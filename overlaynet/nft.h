@@ -7,6 +7,7 @@
 #include "base/attr.h"
 
 #define NFT_TIMEOUT_MS 20000
+#define NFT_TEXT_MAX   (4 << 20)
 
 /* Runs `nft -f -` with `text` in the thread's network namespace: one transaction. Waits for it. On
  * failure `why` (of `why_len`) has what nft said.

@@ -4,6 +4,7 @@
  * before the sandbox that needed it. An operation carries copies; the tables change on the loop
  * only, when it is submitted and when it is done. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -341,6 +342,22 @@ static int fill_spec(struct overlay *o, const struct overlay_sandbox *s, struct 
                      char *why)
 {
     *out = (struct plumb_sandbox){ .id = s->id, .in_host = s->in_host, .egress = s->egress };
+    if (s->publish_count > (s->egress ? OVERLAY_PUBLISH_MAX : 0)) {
+        (void)snprintf(why, PLUMB_WHY_MAX, "published ports: at most %d, and only with a way out",
+                       OVERLAY_PUBLISH_MAX);
+        return ERR_INVALID;
+    }
+    for (size_t i = 0; i < s->publish_count; i++) {
+        const struct overlay_publish *port = &s->publish[i];
+
+        if ((port->protocol != IPPROTO_TCP && port->protocol != IPPROTO_UDP) ||
+            port->host_port == 0 || port->target_port == 0) {
+            (void)snprintf(why, PLUMB_WHY_MAX, "published port %u: TCP or UDP, 1 to 65535",
+                           port->host_port);
+            return ERR_INVALID;
+        }
+        out->publish[out->publish_count++] = *port;
+    }
     if (id_is_none(&s->id) || s->attachment_count > OVERLAY_ATTACHMENTS_MAX ||
         (s->in_host && s->egress)) {
         (void)snprintf(why, PLUMB_WHY_MAX,

@@ -590,6 +590,8 @@ int plumb_sandbox_up(struct plumb *p, const struct plumb_sandbox *sandbox, unsig
         rc = connect_legs(p, nl, netns, sandbox, changes, why);
     if (rc == 0 && sandbox->egress)
         rc = uplink_connect(p->uplink, &sandbox->id, nl, netns, changes, why);
+    if (rc == 0 && sandbox->egress)
+        rc = uplink_publish(p->uplink, &sandbox->id, sandbox->publish, sandbox->publish_count, why);
     netlink_close(nl);
     (void)close(netns);
     return rc;

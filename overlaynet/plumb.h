@@ -66,6 +66,8 @@ struct plumb_sandbox {
     bool in_host, egress;
     size_t leg_count;
     struct plumb_leg legs[OVERLAY_ATTACHMENTS_MAX];
+    size_t publish_count;
+    struct overlay_publish publish[OVERLAY_PUBLISH_MAX];
 };
 
 /* Creates the directories. `why` is of PLUMB_WHY_MAX everywhere.

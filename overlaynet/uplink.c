@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "overlaynet/guard_bpf.h"
 #include "overlaynet/ipam.h"
@@ -18,11 +19,20 @@
 
 #define PORT_ID_LEN 14
 
+/* A port of the host that leads to a sandbox. */
+struct published {
+    struct id sandbox_id;
+    struct overlay_publish port;
+};
+
 struct uplink {
     struct netlink *nl;
     struct ip_prefix subnet4, subnet6;
     struct ipam *leases;
     uint32_t bridge;
+    struct published *published;
+    size_t published_count;
+    bool is_stale; /* the kernel's maps could not be written: again at the next occasion */
 };
 
 static const struct slice lease_network = { (const uint8_t *)"egress", 6 };
@@ -58,28 +68,41 @@ static void find_clash(void *ctx, const struct ip_prefix *to, uint32_t index)
         c->with = *to;
 }
 
-/* One table, replaced as a whole: the same text always gives the same rules. */
+/* Rules are replaced, maps are kept: ports that an earlier run published stay open until the
+ * sandboxes are stated again. */
 static int load_rules(const struct uplink *u, char *why)
 {
-    char four[IP_PREFIX_TEXT_MAX], six[IP_PREFIX_TEXT_MAX], text[2048];
+    static const char *const format =
+        "add table inet shoal_egress\n"
+        "add map inet shoal_egress ports4 "
+        "{ type inet_proto . inet_service : ipv4_addr . inet_service; }\n"
+        "add map inet shoal_egress ports6 "
+        "{ type inet_proto . inet_service : ipv6_addr . inet_service; }\n"
+        "add chain inet shoal_egress postrouting { type nat hook postrouting priority 100; }\n"
+        "add chain inet shoal_egress forward { type filter hook forward priority 0; }\n"
+        "add chain inet shoal_egress prerouting { type nat hook prerouting priority -100; }\n"
+        "add chain inet shoal_egress output { type nat hook output priority -100; }\n"
+        "flush table inet shoal_egress\n"
+        "add rule inet shoal_egress postrouting ip saddr %s oifname != " UPLINK_BRIDGE
+        " masquerade\n"
+        "add rule inet shoal_egress postrouting ip6 saddr %s oifname != " UPLINK_BRIDGE
+        " masquerade\n"
+        "add rule inet shoal_egress forward iifname " UPLINK_BRIDGE
+        " tcp flags syn tcp option maxseg size set rt mtu\n"
+        "add rule inet shoal_egress forward iifname " UPLINK_BRIDGE " oifname " UPLINK_BRIDGE
+        " drop\n"
+        "add rule inet shoal_egress prerouting fib daddr type local "
+        "dnat ip to meta l4proto . th dport map @ports4\n"
+        "add rule inet shoal_egress prerouting fib daddr type local "
+        "dnat ip6 to meta l4proto . th dport map @ports6\n"
+        "add rule inet shoal_egress output ip daddr != 127.0.0.0/8 fib daddr type local "
+        "dnat ip to meta l4proto . th dport map @ports4\n"
+        "add rule inet shoal_egress output ip6 daddr != ::1 fib daddr type local "
+        "dnat ip6 to meta l4proto . th dport map @ports6\n";
+    char four[IP_PREFIX_TEXT_MAX], six[IP_PREFIX_TEXT_MAX], text[4096];
 
-    (void)snprintf(text, sizeof(text),
-                   "table inet shoal_egress {}\n"
-                   "delete table inet shoal_egress\n"
-                   "table inet shoal_egress {\n"
-                   "  chain outgoing {\n"
-                   "    type nat hook postrouting priority srcnat\n"
-                   "    ip saddr %s oifname != \"" UPLINK_BRIDGE "\" masquerade\n"
-                   "    ip6 saddr %s oifname != \"" UPLINK_BRIDGE "\" masquerade\n"
-                   "  }\n"
-                   "  chain forward {\n"
-                   "    type filter hook forward priority filter\n"
-                   "    iifname \"" UPLINK_BRIDGE
-                   "\" tcp flags syn tcp option maxseg size set rt mtu\n"
-                   "    iifname \"" UPLINK_BRIDGE "\" oifname \"" UPLINK_BRIDGE "\" drop\n"
-                   "  }\n"
-                   "}\n",
-                   ip_prefix_format(&u->subnet4, four), ip_prefix_format(&u->subnet6, six));
+    (void)snprintf(text, sizeof(text), format, ip_prefix_format(&u->subnet4, four),
+                   ip_prefix_format(&u->subnet6, six));
     return nft_load(text, why, PLUMB_WHY_MAX);
 }
 
@@ -177,6 +200,7 @@ void uplink_free(struct uplink *u)
     if (u == NULL)
         return;
     ipam_free(u->leases);
+    free(u->published);
     free(u);
 }
 
@@ -290,10 +314,116 @@ int uplink_connect(struct uplink *u, const struct id *sandbox_id, struct netlink
     return rc < 0 ? explain(why, rc, "interface %s: %s", UPLINK_IFNAME, err_text(rc)) : 0;
 }
 
+/* --- Published ports ------------------------------------------------------------------------- */
+
+static struct ip_addr addr6_of(const struct uplink *u, const struct ip_addr *addr4)
+{
+    return ip_prefix_at(&u->subnet6, ip_prefix_offset(&u->subnet4, addr4));
+}
+
+/* Writes all of both maps, in one transaction: the list is short, and this is always right. */
+static int load_published(const struct uplink *u, char *why)
+{
+    struct buf text;
+    int rc;
+
+    buf_init(&text, NFT_TEXT_MAX);
+    rc = buf_append_str(&text, "flush map inet shoal_egress ports4\n"
+                               "flush map inet shoal_egress ports6\n");
+    for (size_t i = 0; rc == 0 && i < u->published_count; i++) {
+        const struct published *p = &u->published[i];
+        struct ip_addr addr4 =
+            ipam_lookup(u->leases, lease_network, id_slice(&p->sandbox_id), IP4_LEN);
+        struct ip_addr addr6 = addr6_of(u, &addr4);
+        char four[IP_TEXT_MAX], six[IP_TEXT_MAX];
+
+        rc = buf_printf(&text,
+                        "add element inet shoal_egress ports4 { %u . %u : %s . %u }\n"
+                        "add element inet shoal_egress ports6 { %u . %u : %s . %u }\n",
+                        p->port.protocol, p->port.host_port, ip_format(&addr4, four),
+                        p->port.target_port, p->port.protocol, p->port.host_port,
+                        ip_format(&addr6, six), p->port.target_port);
+    }
+    if (rc == 0)
+        rc = buf_append_byte(&text, 0);
+    if (rc == 0)
+        rc = nft_load((const char *)text.ptr, why, PLUMB_WHY_MAX);
+    buf_deinit(&text);
+    return rc;
+}
+
+static void drop_published(struct uplink *u, const struct id *sandbox_id)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < u->published_count; i++)
+        if (!id_equal(&u->published[i].sandbox_id, sandbox_id))
+            u->published[kept++] = u->published[i];
+    u->published_count = kept;
+}
+
+static const struct published *find_published(const struct uplink *u,
+                                              const struct overlay_publish *port)
+{
+    for (size_t i = 0; i < u->published_count; i++)
+        if (u->published[i].port.protocol == port->protocol &&
+            u->published[i].port.host_port == port->host_port)
+            return &u->published[i];
+    return NULL;
+}
+
+/* True when the sandbox's ports are these already. */
+static bool is_published(const struct uplink *u, const struct id *sandbox_id,
+                         const struct overlay_publish *ports, size_t count)
+{
+    size_t have = 0;
+
+    for (size_t i = 0; i < u->published_count; i++)
+        have += id_equal(&u->published[i].sandbox_id, sandbox_id);
+    for (size_t i = 0; i < count; i++) {
+        const struct published *p = find_published(u, &ports[i]);
+
+        if (p == NULL || !id_equal(&p->sandbox_id, sandbox_id) ||
+            p->port.target_port != ports[i].target_port)
+            return false;
+    }
+    return have == count;
+}
+
+int uplink_publish(struct uplink *u, const struct id *sandbox_id,
+                   const struct overlay_publish *ports, size_t count, char *why)
+{
+    struct published *more;
+
+    if (!u->is_stale && is_published(u, sandbox_id, ports, count))
+        return 0;
+    drop_published(u, sandbox_id);
+    more = realloc(u->published, (u->published_count + count + 1) * sizeof(*more));
+    if (more == NULL)
+        return explain(why, -ENOMEM, "out of memory");
+    u->published = more;
+    for (size_t i = 0; i < count; i++) {
+        if (find_published(u, &ports[i]) != NULL) {
+            drop_published(u, sandbox_id);
+            return explain(why, ERR_CONFLICT, "port %u of this host leads to another sandbox",
+                           ports[i].host_port);
+        }
+        u->published[u->published_count++] =
+            (struct published){ .sandbox_id = *sandbox_id, .port = ports[i] };
+    }
+    u->is_stale = false;
+    return load_published(u, why);
+}
+
 void uplink_disconnect(struct uplink *u, const struct id *sandbox_id)
 {
-    char port[OVERLAY_IFNAME_MAX];
+    char port[OVERLAY_IFNAME_MAX], why[PLUMB_WHY_MAX];
+    size_t before = u->published_count;
     uint32_t index;
+
+    drop_published(u, sandbox_id);
+    if (u->published_count != before && load_published(u, why) < 0)
+        u->is_stale = true;
 
     port_name(sandbox_id, port);
     index = netlink_index(u->nl, port);
@@ -328,6 +458,7 @@ static void match_left_over(void *ctx, const struct netlink_found *found)
 void uplink_purge(struct uplink *u, const struct id *keep, size_t count)
 {
     struct purge p = { .u = u, .keep = keep, .keep_count = count };
+    char why[PLUMB_WHY_MAX];
 
     do { /* in portions */
         p.count = 0;
@@ -336,4 +467,5 @@ void uplink_purge(struct uplink *u, const struct id *keep, size_t count)
         for (size_t i = 0; i < p.count; i++)
             uplink_disconnect(u, &p.found[i]);
     } while (p.count == ARRAY_LEN(p.found));
+    u->is_stale = load_published(u, why) < 0; /* ports of sandboxes of before go */
 }

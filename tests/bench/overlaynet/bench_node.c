@@ -9,8 +9,8 @@
  *     peer NAME ADDR [PORT]                                          nopeer NAME
  *     ep NET NAME NODE ADDR4|- ADDR6|- [GENERATION] [gateway]        noep NET NAME
  *     many NET COUNT PEERS        so many endpoints on so many nodes that do not exist
- *     box NAME [egress] [host] NET ADDR4|- ADDR6|- IFNAME [NET ..]    nobox NAME
- *     settle   reconcile   stats [NET]   peerstat NAME   status   quit */
+ *     box NAME [egress] [host] [publish=HOST:TARGET ..] NET ADDR4|- ADDR6|- IFNAME [NET ..] nobox
+ * NAME settle   reconcile   stats [NET]   peerstat NAME   status   quit */
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -176,13 +176,23 @@ static void on_box(void *ctx, int err, const char *why)
 static void do_box(char **w, int n)
 {
     struct overlay_attachment legs[8];
-    struct overlay_sandbox s = { .id = id_of(w[1]), .attachments = legs };
+    struct overlay_publish ports[8];
+    struct overlay_sandbox s = { .id = id_of(w[1]), .attachments = legs, .publish = ports };
     int i = 2;
 
     memset(legs, 0, sizeof(legs));
     for (; i < n && (strcmp(w[i], "egress") == 0 || strcmp(w[i], "host") == 0); i++) {
         s.egress |= strcmp(w[i], "egress") == 0;
         s.in_host |= strcmp(w[i], "host") == 0;
+    }
+    for (; i < n && strncmp(w[i], "publish=", 8) == 0 && s.publish_count < ARRAY_LEN(ports); i++) {
+        char *colon = strchr(w[i], ':');
+
+        ports[s.publish_count++] = (struct overlay_publish){
+            .protocol = IPPROTO_TCP,
+            .host_port = (uint16_t)strtoul(w[i] + 8, NULL, 10),
+            .target_port = colon == NULL ? 0 : (uint16_t)strtoul(colon + 1, NULL, 10),
+        };
     }
     for (; i + 3 < n && s.attachment_count < ARRAY_LEN(legs); i += 4) {
         struct overlay_attachment *a = &legs[s.attachment_count++];

@@ -10,7 +10,7 @@
 #include "overlaynet/fabric.h"
 #include "overlaynet/lane.h"
 #include "overlaynet/plumb.h"
-#include "overlaynet/probe.h"
+#include "overlaynet/pmtu.h"
 #include "overlaynet/underlay.h"
 #include "overlaynet/worker.h"
 
@@ -27,8 +27,8 @@
 struct peer {
     struct fabric_peer fabric;
     struct heap_node timer;
-    struct probe probe; /* its size is fabric.path_mtu */
-    size_t shared;      /* networks in which both this node and the peer have endpoints */
+    struct pmtu pmtu; /* its size is fabric.path_mtu */
+    size_t shared;    /* networks in which both this node and the peer have endpoints */
     uint64_t key_number;
     struct fabric_tx *next_tx; /* installed, not active yet */
     uint16_t next_tx_block;

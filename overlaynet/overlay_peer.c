@@ -233,17 +233,17 @@ static void retire_block(struct overlay *o, struct peer *p, uint16_t block)
 
 static void use_path_mtu(struct overlay *o, struct peer *p)
 {
-    if (p->fabric.path_mtu == p->probe.size)
+    if (p->fabric.path_mtu == p->pmtu.size)
         return;
-    p->fabric.path_mtu = p->probe.size;
+    p->fabric.path_mtu = p->pmtu.size;
     publish_path(o, p);
-    overlay_tell(o, OVERLAY_PATH_MTU, &p->fabric.node_id, 0, p->probe.size, "");
+    overlay_tell(o, OVERLAY_PATH_MTU, &p->fabric.node_id, 0, p->pmtu.size, "");
 }
 
 static void send_probe(struct overlay *o, struct peer *p)
 {
     struct ip_endpoint to = session_addr(&p->fabric.session);
-    size_t payload = p->probe.size - outer_len(&to);
+    size_t payload = p->pmtu.size - outer_len(&to);
     struct packet_control c = { .kind = PACKET_PROBE, .size = (uint16_t)payload };
 
     if (payload - PACKET_OVERHEAD <= PACKET_CONTROL_LEN_MAX)
@@ -254,15 +254,15 @@ static void on_probe_ack(struct overlay *o, struct peer *p, const struct fabric_
 {
     struct ip_endpoint from = underlay_endpoint(&note->from);
 
-    probe_on_ack(&p->probe, (uint32_t)(note->control.size + outer_len(&from)), overlay_now(o));
+    pmtu_on_ack(&p->pmtu, (uint32_t)(note->control.size + outer_len(&from)), overlay_now(o));
 }
 
 static void set_up(struct overlay *o, struct peer *p, bool is_up)
 {
     if (is_up)
-        probe_start(&p->probe, overlay_now(o));
+        pmtu_start(&p->pmtu, overlay_now(o));
     else
-        probe_stop(&p->probe);
+        pmtu_stop(&p->pmtu);
     use_path_mtu(o, p);
     o->peers_up += is_up ? 1 : SIZE_MAX;
     overlay_tell(o, is_up ? OVERLAY_PEER_UP : OVERLAY_PEER_DOWN, &p->fabric.node_id, 0, 0, "");
@@ -346,7 +346,7 @@ void overlay_peer_retime(struct overlay *o, struct peer *p)
     mono_ns at = MONO_NEVER;
 
     if (p->fabric.is_stated)
-        at = MIN(session_deadline(&p->fabric.session), probe_deadline(&p->probe));
+        at = MIN(session_deadline(&p->fabric.session), pmtu_deadline(&p->pmtu));
     if (at == MONO_NEVER)
         heap_remove(&o->timers, &p->timer);
     else
@@ -370,7 +370,7 @@ void overlay_run_timers(struct overlay *o)
             set_block_used(o, chance.block, true);
             mark_pending(o, p, (uint16_t)chance.block);
         }
-        if (probe_on_timer(&p->probe, now)) {
+        if (pmtu_on_timer(&p->pmtu, now)) {
             use_path_mtu(o, p);
             send_probe(o, p);
         }

@@ -41,7 +41,7 @@ static int get_peer(struct overlay *o, const struct id *node_id, struct peer **o
             return -ENOMEM;
         p->fabric.node_id = *node_id;
         p->fabric.path_mtu = o->underlay_mtu;
-        probe_init(&p->probe, o->underlay_mtu);
+        pmtu_init(&p->pmtu, o->underlay_mtu);
         p->fabric.session.handshake_at = MONO_NEVER;
         rc = map_set(&o->peers, id_slice(node_id), p);
         if (rc == 0)

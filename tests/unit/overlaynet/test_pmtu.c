@@ -7,23 +7,23 @@
 
 #include <cmocka.h>
 
-#include "overlaynet/probe.h"
+#include "overlaynet/pmtu.h"
 #include "overlaynet/too_big.h"
 #include "support_frames.h"
 
 /* Runs a search on a path that carries `mtu` for `length`; returns the probes sent. */
-static int run(struct probe *p, mono_ns *now, mono_ns length, uint32_t mtu)
+static int run(struct pmtu *p, mono_ns *now, mono_ns length, uint32_t mtu)
 {
     mono_ns end = *now + length;
     int sent = 0;
 
-    while (probe_deadline(p) <= end) {
-        *now = probe_deadline(p) > *now ? probe_deadline(p) : *now;
-        if (!probe_on_timer(p, *now))
+    while (pmtu_deadline(p) <= end) {
+        *now = pmtu_deadline(p) > *now ? pmtu_deadline(p) : *now;
+        if (!pmtu_on_timer(p, *now))
             continue;
         sent++;
         if (p->size <= mtu)
-            probe_on_ack(p, p->size, *now + NS_PER_MS);
+            pmtu_on_ack(p, p->size, *now + NS_PER_MS);
     }
     *now = end;
     return sent;
@@ -40,11 +40,11 @@ static void test_search_ends_at_what_passes(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         mono_ns now = 5 * NS_PER_S;
-        struct probe p;
+        struct pmtu p;
 
-        probe_init(&p, cases[i].top);
-        assert_int_equal(probe_deadline(&p), MONO_NEVER);
-        probe_start(&p, now);
+        pmtu_init(&p, cases[i].top);
+        assert_int_equal(pmtu_deadline(&p), MONO_NEVER);
+        pmtu_start(&p, now);
         (void)run(&p, &now, 30 * NS_PER_S, cases[i].path);
         assert_int_equal(p.size, cases[i].found);
     }
@@ -53,19 +53,19 @@ static void test_search_ends_at_what_passes(void **state)
 static void test_one_lost_probe_changes_nothing(void **state)
 {
     mono_ns now = 0;
-    struct probe p;
+    struct pmtu p;
 
     (void)state;
-    probe_init(&p, 1500);
-    probe_start(&p, now);
-    for (int i = 1; i < PROBE_TRIES; i++) {
-        assert_true(probe_on_timer(&p, now));
+    pmtu_init(&p, 1500);
+    pmtu_start(&p, now);
+    for (int i = 1; i < PMTU_TRIES; i++) {
+        assert_true(pmtu_on_timer(&p, now));
         assert_int_equal(p.size, 1500);
-        now = probe_deadline(&p);
+        now = pmtu_deadline(&p);
     }
-    probe_on_ack(&p, 1492, now); /* to an earlier size */
-    assert_true(probe_on_timer(&p, now));
-    probe_on_ack(&p, 1500, now);
+    pmtu_on_ack(&p, 1492, now); /* to an earlier size */
+    assert_true(pmtu_on_timer(&p, now));
+    pmtu_on_ack(&p, 1500, now);
     (void)run(&p, &now, 300 * NS_PER_S, 1500);
     assert_int_equal(p.size, 1500);
 }
@@ -73,11 +73,11 @@ static void test_one_lost_probe_changes_nothing(void **state)
 static void test_a_path_that_changes_is_followed_both_ways(void **state)
 {
     mono_ns now = 0;
-    struct probe p;
+    struct pmtu p;
 
     (void)state;
-    probe_init(&p, 1500);
-    probe_start(&p, now);
+    pmtu_init(&p, 1500);
+    pmtu_start(&p, now);
     (void)run(&p, &now, 10 * NS_PER_S, 1500);
     (void)run(&p, &now, 90 * NS_PER_S, 1400);
     assert_int_equal(p.size, 1400);

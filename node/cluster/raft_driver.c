@@ -115,6 +115,7 @@ static void free_driver(struct raft_driver *d)
     free_list(&d->outbound);
     free_list(&d->open);
     free_list(&d->requests);
+    free_list(&d->finished);
     raft_snapshot_deinit(d);
     free(d->slots);
     free(d->applying);
@@ -133,6 +134,7 @@ static void on_handle_closed(uv_handle_t *handle)
 
     if (--d->open_handles > 0)
         return;
+    raft_pump_tell_outcomes(d); /* refusals since the last pump */
     free_driver(d);
     if (on_stopped != NULL)
         on_stopped(ctx);

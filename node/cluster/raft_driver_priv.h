@@ -172,6 +172,8 @@ void raft_driver_wake(struct raft_driver *d);
 void raft_pump_run(struct raft_driver *d);
 
 NODISCARD int raft_pump_step(struct raft_driver *d, const struct raft_event *event);
+void raft_pump_tell_outcomes(struct raft_driver *d); /* delivers what is in d->finished now */
+
 /* Answers everything that is open or waiting: the driver stops. */
 void raft_pump_end_requests(struct raft_driver *d);
 void raft_pump_fail(struct raft_driver *d, int err, const char *what);

@@ -486,7 +486,7 @@ static void tell(struct raft_driver *d)
     }
 }
 
-static void tell_outcomes(struct raft_driver *d)
+void raft_pump_tell_outcomes(struct raft_driver *d)
 {
     struct list now;
     struct list *link;
@@ -560,7 +560,7 @@ void raft_pump_run(struct raft_driver *d)
     if (d->failed != 0)
         drop_inputs(d);
     tell(d);
-    tell_outcomes(d);
+    raft_pump_tell_outcomes(d);
     arm_timer(d);
     if ((more && d->failed == 0) || has_inputs(d))
         raft_driver_wake(d);

@@ -455,7 +455,7 @@ static void test_a_lost_leader_answers_unknown(void **state)
 
 static void test_stopping_answers_everything_that_is_open(void **state)
 {
-    struct outcome o[20] = { 0 };
+    struct outcome o[20] = { 0 }, late[3] = { 0 };
     struct world w;
 
     (void)state;
@@ -464,7 +464,14 @@ static void test_stopping_answers_everything_that_is_open(void **state)
     put(&w, "x");
     for (size_t i = 0; i < ARRAY_LEN(o); i++)
         raft_driver_propose(w.members[0].driver, slice_of_str("z"), on_done, &o[i]);
-    stop_member(&w, 1);
+    raft_driver_stop(w.members[0].driver, on_stopped, &w.members[0]);
+    for (size_t i = 0; !w.members[0].stopped; i++) { /* also what comes while it stops */
+        if (i < ARRAY_LEN(late))
+            raft_driver_propose(w.members[0].driver, slice_of_str("l"), on_done, &late[i]);
+        (void)uv_run(&w.loop, UV_RUN_ONCE);
+    }
+    assert_true(late[0].is_done);
+    assert_int_equal(late[0].err, ERR_UNAVAILABLE);
     for (size_t i = 0; i < ARRAY_LEN(o); i++) {
         assert_true(o[i].is_done);
         assert_true(o[i].err == 0 || o[i].err == ERR_UNKNOWN_OUTCOME ||

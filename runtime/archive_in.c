@@ -179,10 +179,10 @@ static int take_entry(struct loader *l, struct archive *a, struct archive_entry 
     if (target == NULL) {
         target = archive_entry_filetype(entry) == AE_IFLNK ? archive_entry_symlink(entry) : NULL;
         slash = strrchr(path, '/');
-        if (target == NULL || target[0] == '/' || strlen(path) + strlen(target) + 2 > PATH_MAX)
+        if (target == NULL || target[0] == '/' ||
+            snprintf(link, sizeof(link), "%.*s/%s", slash == NULL ? 0 : (int)(slash - path), path,
+                     target) >= (int)sizeof(link))
             return 0;
-        (void)snprintf(link, sizeof(link), "%.*s/%s", slash == NULL ? 0 : (int)(slash - path), path,
-                       target);
         target = link;
     }
     m.link = strdup(target);

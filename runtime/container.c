@@ -770,6 +770,13 @@ void runtime_container_unpause(struct runtime *rt, const char *id, runtime_done 
         enqueue(c, op);
 }
 
+static bool is_stopping(const struct container *c)
+{
+    struct list *head = list_first(&c->ops);
+
+    return c->busy && head != NULL && CONTAINER_OF(head, struct op, link)->kind == OP_STOP;
+}
+
 void runtime_container_remove(struct runtime *rt, const char *id, enum container_remove how,
                               runtime_done done, void *owner)
 {
@@ -780,8 +787,7 @@ void runtime_container_remove(struct runtime *rt, const char *id, enum container
         return;
     op->how = how;
     /* A stop that waits out its grace need not: the end is decided. */
-    if (how != REMOVE_STOPPED && c->busy && is_running(c) &&
-        CONTAINER_OF(list_first(&c->ops), struct op, link)->kind == OP_STOP && !is_paused(c))
+    if (how != REMOVE_STOPPED && is_running(c) && is_stopping(c) && !is_paused(c))
         force(c);
     enqueue(c, op);
 }

@@ -107,11 +107,11 @@ static int parse(char *text, struct reference *r)
         registry = "docker.io";
     if (strcmp(registry, "docker.io") == 0 && strchr(text, '/') == NULL)
         prefix = "library/";
-    if (strlen(registry) >= sizeof(r->registry) || !is_registry(registry) ||
-        strlen(prefix) + strlen(text) >= sizeof(r->repository) || !is_repository(text))
+    if (strlen(registry) >= sizeof(r->registry) || !is_registry(registry) || !is_repository(text) ||
+        snprintf(r->repository, sizeof(r->repository), "%s%s", prefix, text) >=
+            (int)sizeof(r->repository))
         return ERR_INVALID;
     (void)strcpy(r->registry, registry);
-    (void)snprintf(r->repository, sizeof(r->repository), "%s%s", prefix, text);
     if (tag != NULL)
         (void)strcpy(r->tag, tag);
     else if (digest == NULL)

@@ -117,7 +117,7 @@ static int be_victim(const char *dir, const char *cgroup_parent)
 
 static bool journal_has(const char *text, const char *what, const char *id)
 {
-    char line[64];
+    char line[128];
 
     (void)snprintf(line, sizeof(line), "%s %s\n", what, id);
     return strstr(text, line) != NULL;

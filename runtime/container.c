@@ -17,8 +17,8 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "runtime/container.h"
 #include "runtime/process.h"
-#include "runtime/runtime_impl.h"
 
 static void pump(struct container *c);
 
@@ -174,7 +174,7 @@ void container_emit(struct container *c, enum container_event_kind kind)
         c->rt->config.on_event(c->rt->config.owner, kind, &c->info);
 }
 
-static bool is_running(const struct container *c)
+bool container_is_running(const struct container *c)
 {
     return c->state.phase == PHASE_RUNNING;
 }
@@ -203,7 +203,7 @@ static void take_state(struct container *c)
 
 /* --- Completing */
 
-static void finish_op(struct later *l)
+void container_finish_op(struct later *l)
 {
     struct op *op = CONTAINER_OF(l, struct op, later);
 
@@ -222,7 +222,7 @@ static void end_op(struct op *op, int err)
     op->err = err;
     if (err == 0)
         op->fault.text[0] = '\0';
-    op->later.run = finish_op;
+    op->later.run = container_finish_op;
     runtime_later(c->rt, &op->later);
 }
 
@@ -234,7 +234,7 @@ static void run_waiter(struct later *l)
     free(w);
 }
 
-static void wake_waiters(struct container *c)
+void container_wake_waiters(struct container *c)
 {
     struct list *link;
 
@@ -257,7 +257,7 @@ static void on_collected(struct work *w)
     health_stop(c);
     container_emit(c, CONTAINER_EVENT_EXITED);
     runtime_logs_poke(c);
-    wake_waiters(c);
+    container_wake_waiters(c);
     if (c->found_ended) {
         c->found_ended = false;
         runtime_ready_if_settled(c->rt);
@@ -366,7 +366,7 @@ static void after_start(struct op *op)
 
     end_op(op, err);
     if (err < 0) {
-        wake_waiters(c);
+        container_wake_waiters(c);
         return;
     }
     c->killed = false;
@@ -384,7 +384,7 @@ static void after_remove(struct op *op)
     if (err < 0)
         return;
     container_emit(c, CONTAINER_EVENT_REMOVED);
-    wake_waiters(c);
+    container_wake_waiters(c);
     container_abort_ops(c);
     container_free(c);
 }
@@ -458,7 +458,7 @@ static int start_timer(struct container *c, uint64_t ns)
     return uv_timer_start(&c->timer, on_stop_timer, ns / NS_PER_MS + (ns % NS_PER_MS != 0), 0);
 }
 
-static void force(struct container *c)
+void container_force(struct container *c)
 {
     c->killed = true;
     if (c->init_fd >= 0)
@@ -472,11 +472,11 @@ static void on_stop_timer(uv_timer_t *timer)
     struct list *head = list_first(&c->ops);
     struct op *op;
 
-    if (head == NULL || !c->busy || !is_running(c) || c->collecting)
+    if (head == NULL || !c->busy || !container_is_running(c) || c->collecting)
         return;
     op = CONTAINER_OF(head, struct op, link);
     if (!c->killed) {
-        force(c);
+        container_force(c);
         return;
     }
     fault_set(&op->fault, ERR_TIMEOUT,
@@ -493,10 +493,10 @@ static void begin_stop(struct op *op)
     bool at_once = op->kind == OP_REMOVE || op->grace_ns == 0;
     int rc;
 
-    if (!is_running(c) || c->collecting)
+    if (!container_is_running(c) || c->collecting)
         return; /* pump looks again after the collection */
     if (at_once) {
-        force(c);
+        container_force(c);
         return;
     }
     c->killed = false;
@@ -504,7 +504,7 @@ static void begin_stop(struct op *op)
     if (rc == 0 || rc == -ESRCH)
         rc = start_timer(c, op->grace_ns);
     if (rc < 0)
-        force(c);
+        container_force(c);
 }
 
 /* --- The queue */
@@ -515,9 +515,9 @@ static void refuse(struct op *op, const char *why)
     end_op(op, ERR_CONFLICT);
 }
 
-static bool is_paused(const struct container *c)
+bool container_is_paused(const struct container *c)
 {
-    return is_running(c) && c->state.paused;
+    return container_is_running(c) && c->state.paused;
 }
 
 /* Begins the operation, which has just been taken; true when it has ended already. */
@@ -530,42 +530,42 @@ static bool begin_op(struct op *op)
         submit(op);
         return false;
     case OP_START:
-        if (is_running(c)) {
+        if (container_is_running(c)) {
             refuse(op, "is running already");
             return true;
         }
         submit(op);
         return false;
     case OP_STOP:
-        if (!is_running(c)) {
+        if (!container_is_running(c)) {
             end_op(op, 0);
             return true;
         }
-        if (is_paused(c))
+        if (container_is_paused(c))
             submit(op); /* resumes; the signal follows */
         else
             begin_stop(op);
         return false;
     case OP_PAUSE:
-        if (!is_running(c) || is_paused(c)) {
-            refuse(op, is_running(c) ? "is paused already" : "is not running");
+        if (!container_is_running(c) || container_is_paused(c)) {
+            refuse(op, container_is_running(c) ? "is paused already" : "is not running");
             return true;
         }
         submit(op);
         return false;
     case OP_UNPAUSE:
-        if (!is_paused(c)) {
+        if (!container_is_paused(c)) {
             refuse(op, "is not paused");
             return true;
         }
         submit(op);
         return false;
     case OP_REMOVE:
-        if (is_running(c) && op->how == REMOVE_STOPPED) {
+        if (container_is_running(c) && op->how == REMOVE_STOPPED) {
             refuse(op, "is running; stop it first, or force the removal");
             return true;
         }
-        if (is_running(c))
+        if (container_is_running(c))
             begin_stop(op);
         else
             submit(op);
@@ -585,7 +585,7 @@ static void pump(struct container *c)
             return;
         op = CONTAINER_OF(head, struct op, link);
         if (c->busy) { /* a stop or removal that waited for the end */
-            if (is_running(c))
+            if (container_is_running(c))
                 return;
             if (c->timer_open)
                 (void)uv_timer_stop(&c->timer); /* cannot fail */
@@ -617,219 +617,11 @@ void container_abort_ops(struct container *c)
     }
 }
 
-static void enqueue(struct container *c, struct op *op)
+void container_enqueue(struct container *c, struct op *op)
 {
     op->container = c;
     list_init(&op->link);
     list_push_back(&c->ops, &op->link);
     if (!c->busy)
         pump(c);
-}
-
-/* --- The calls */
-
-static void fail(struct runtime *rt, runtime_done done, void *owner, int err, const char *id)
-{
-    struct fault f;
-
-    if (err == ERR_NOT_FOUND)
-        fault_set(&f, err, "container %.80s: no such container", id);
-    else
-        fault_system(&f, err, "container %.80s", id);
-    runtime_fail_later(rt, done, owner, err, &f);
-}
-
-/* The container and a new operation; NULL: `done` has been told. */
-static struct op *new_op(struct runtime *rt, const char *id, enum container_op kind,
-                         runtime_done done, void *owner, struct container **out)
-{
-    struct op *op;
-
-    *out = runtime_find_id(rt, id);
-    if (*out == NULL || !rt->is_ready || atomic_load(&rt->closing)) {
-        fail(rt, done, owner, atomic_load(&rt->closing) ? ERR_CLOSED : ERR_NOT_FOUND, id);
-        return NULL;
-    }
-    op = calloc(1, sizeof(*op));
-    if (op == NULL) {
-        fail(rt, done, owner, -ENOMEM, id);
-        return NULL;
-    }
-    op->kind = kind;
-    op->done = done;
-    op->owner = owner;
-    return op;
-}
-
-static int check_new(struct runtime *rt, const struct container_spec *spec, struct fault *f)
-{
-    const char *name = text_of(spec->name);
-    struct field_error error;
-    int rc;
-
-    if (atomic_load(&rt->closing) || !rt->is_ready)
-        return fault_set(f, ERR_CLOSED, "container: the runtime is not open");
-    rc = container_spec_validate(spec, &error);
-    if (rc < 0)
-        return fault_set(f, rc, "container %.64s: %s", text_of(spec->id), error.text);
-    if (runtime_find_id(rt, spec->id) != NULL)
-        return fault_set(f, ERR_EXISTS, "container %s: is there already", spec->id);
-    if (name[0] != '\0' && omap_get(&rt->by_name, slice_of_str(name)) != NULL) {
-        const struct container *holder = omap_get(&rt->by_name, slice_of_str(name));
-
-        return fault_set(f, ERR_EXISTS,
-                         "container name \"%s\": is in use by container %s; remove or rename that "
-                         "one, or choose another name",
-                         name, holder->record.spec.id);
-    }
-    if (rt->container_count >= CONTAINER_COUNT_MAX)
-        return fault_set(f, ERR_FULL, "container %s: there are %d already; remove some", spec->id,
-                         CONTAINER_COUNT_MAX);
-    if (spec->init && rt->init_path[0] == '\0')
-        return fault_set(f, ERR_UNSUPPORTED,
-                         "container %s: Init: no init program on this host; install tini or "
-                         "catatonit",
-                         spec->id);
-    return 0;
-}
-
-void runtime_container_create(struct runtime *rt, const struct container_spec *spec,
-                              runtime_done done, void *owner)
-{
-    struct container *c = NULL;
-    struct fault f = { "" };
-    struct op *op = NULL;
-    int rc = check_new(rt, spec, &f);
-
-    if (rc < 0)
-        goto fail;
-    op = calloc(1, sizeof(*op));
-    rc = op == NULL ? -ENOMEM : container_new(rt, &c);
-    if (rc == 0)
-        rc = fields_copy(&container_spec_type, spec, &c->record.spec);
-    if (rc == 0) {
-        container_set_paths(c, spec->id);
-        c->state.phase = PHASE_CREATED;
-        c->record.created = runtime_wall_now();
-        rc = container_list(c); /* now: a second one of the name must be refused meanwhile */
-    }
-    if (rc < 0) {
-        if (c != NULL)
-            container_release(c);
-        fault_system(&f, rc, "container %s", spec->id);
-        goto fail;
-    }
-    container_refresh(c);
-    op->kind = OP_CREATE;
-    op->done = done;
-    op->owner = owner;
-    enqueue(c, op);
-    return;
-fail:
-    free(op);
-    runtime_fail_later(rt, done, owner, rc, &f);
-}
-
-void runtime_container_start(struct runtime *rt, const char *id, runtime_done done, void *owner)
-{
-    struct container *c;
-    struct op *op = new_op(rt, id, OP_START, done, owner, &c);
-
-    if (op != NULL)
-        enqueue(c, op);
-}
-
-void runtime_container_stop(struct runtime *rt, const char *id, int signal, uint64_t grace_ns,
-                            runtime_done done, void *owner)
-{
-    struct container *c;
-    struct op *op = new_op(rt, id, OP_STOP, done, owner, &c);
-
-    if (op == NULL)
-        return;
-    op->signal = signal > 0 ? signal : spec_stop_signal(&c->record.spec, &c->image);
-    op->grace_ns = grace_ns != UINT64_MAX ? grace_ns : spec_stop_grace_ns(&c->record.spec);
-    enqueue(c, op);
-}
-
-void runtime_container_pause(struct runtime *rt, const char *id, runtime_done done, void *owner)
-{
-    struct container *c;
-    struct op *op = new_op(rt, id, OP_PAUSE, done, owner, &c);
-
-    if (op != NULL)
-        enqueue(c, op);
-}
-
-void runtime_container_unpause(struct runtime *rt, const char *id, runtime_done done, void *owner)
-{
-    struct container *c;
-    struct op *op = new_op(rt, id, OP_UNPAUSE, done, owner, &c);
-
-    if (op != NULL)
-        enqueue(c, op);
-}
-
-static bool is_stopping(const struct container *c)
-{
-    struct list *head = list_first(&c->ops);
-
-    return c->busy && head != NULL && CONTAINER_OF(head, struct op, link)->kind == OP_STOP;
-}
-
-void runtime_container_remove(struct runtime *rt, const char *id, enum container_remove how,
-                              runtime_done done, void *owner)
-{
-    struct container *c;
-    struct op *op = new_op(rt, id, OP_REMOVE, done, owner, &c);
-
-    if (op == NULL)
-        return;
-    op->how = how;
-    /* A stop that waits out its grace need not: the end is decided. */
-    if (how != REMOVE_STOPPED && is_running(c) && is_stopping(c) && !is_paused(c))
-        force(c);
-    enqueue(c, op);
-}
-
-void runtime_container_kill(struct runtime *rt, const char *id, int signal, runtime_done done,
-                            void *owner)
-{
-    struct container *c;
-    struct op *op = new_op(rt, id, OP_UNPAUSE, done, owner, &c);
-
-    if (op == NULL)
-        return;
-    op->container = c;
-    if (!is_running(c) || c->init_fd < 0)
-        op->err = fault_set(&op->fault, ERR_CONFLICT, "container %s: is not running", id);
-    else
-        op->err = process_signal(c->init_fd, signal);
-    if (op->err == -ESRCH)
-        op->err = fault_set(&op->fault, ERR_CONFLICT, "container %s: is not running", id);
-    else if (op->err < 0 && op->fault.text[0] == '\0')
-        fault_system(&op->fault, op->err, "container %s: signal %d", id, signal);
-    if (op->err == 0 && signal == SIGKILL && is_paused(c)) { /* frozen, it could not die */
-        enqueue(c, op);
-        return;
-    }
-    op->later.run = finish_op;
-    runtime_later(rt, &op->later);
-}
-
-void runtime_container_wait(struct runtime *rt, const char *id, runtime_done done, void *owner)
-{
-    struct container *c = runtime_find_id(rt, id);
-    struct waiter *w = c == NULL ? NULL : calloc(1, sizeof(*w));
-
-    if (w == NULL) {
-        fail(rt, done, owner, c == NULL ? ERR_NOT_FOUND : -ENOMEM, id);
-        return;
-    }
-    w->done = done;
-    w->owner = owner;
-    list_init(&w->link);
-    list_push_back(&c->waiters, &w->link);
-    if (!is_running(c) && !c->collecting && list_is_empty(&c->ops))
-        wake_waiters(c);
 }

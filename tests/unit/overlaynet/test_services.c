@@ -1,5 +1,5 @@
-/* Names and virtual IPs in real sandboxes of one host. All of it happens in a network namespace
- * and a mount namespace of the test's own, which go with it. */
+/* Names, virtual IPs and published ports in real sandboxes of one host. All of it happens in a
+ * network namespace and a mount namespace of the test's own, which go with it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,6 +23,7 @@
 
 #include "base/err.h"
 #include "base/slice.h"
+#include "overlaynet/netlink.h"
 #include "overlaynet/netns.h"
 #include "overlaynet/services.h"
 
@@ -62,7 +63,7 @@ static void bring_lo_up(void)
     (void)close(fd);
 }
 
-static struct id network_id, alice_id, bob_id, service_id, node_id;
+static struct id network_id, ingress_id, alice_id, bob_id, carol_id, service_id, node_id;
 
 static void open_host(void)
 {
@@ -72,24 +73,31 @@ static void open_host(void)
                                   .node_id = node_id,
                                   .lanes = 1,
                                   .no_egress = true };
-    struct overlay_services_config config = {
-        .loop = &loop, .run_dir = dir, .node_id = node_id, .no_ingress = true
-    };
+    struct overlay_services_config config = { .loop = &loop, .run_dir = dir, .node_id = node_id };
     struct overlay_network network = {
         .id = network_id, .vni = 5001, .name = "blue", .mtu = 1400, .encrypted = true
     };
+    struct overlay_network ingress = { .id = ingress_id,
+                                       .vni = 5002,
+                                       .name = "ingress",
+                                       .mtu = 1400,
+                                       .encrypted = true,
+                                       .ingress = true };
     char why[256] = "";
 
     memset(cfg.static_secret, 7, sizeof(cfg.static_secret));
     assert_int_equal(crypto_scalarmult_base(cfg.static_public, cfg.static_secret), 0);
     network.subnet4 = (struct ip_prefix){ .addr = make_ip("10.77.0.0"), .bits = 24 };
     network.gateway4 = make_ip("10.77.0.1");
+    ingress.subnet4 = (struct ip_prefix){ .addr = make_ip("10.78.0.0"), .bits = 24 };
+    ingress.gateway4 = make_ip("10.78.0.1");
     if (overlay_open(&cfg, &overlay, why, sizeof(why)) < 0)
         fail_msg("%s", why);
     config.overlay = overlay;
     if (overlay_services_open(&config, &services, why, sizeof(why)) < 0)
         fail_msg("%s", why);
     assert_int_equal(overlay_network_set(overlay, &network), 0);
+    assert_int_equal(overlay_network_set(overlay, &ingress), 0);
 }
 
 static int set_up(void **state)
@@ -107,6 +115,8 @@ static int set_up(void **state)
     bring_lo_up();
     assert_int_equal(uv_loop_init(&loop), 0);
     network_id = make_id("netnetnetnetnetnetnetnet1");
+    ingress_id = make_id("ingressingressingress0001");
+    carol_id = make_id("carolcarolcarolcarolcaro1");
     alice_id = make_id("alicealicealicealiceabc01");
     bob_id = make_id("bobbobbobbobbobbobbobbob1");
     service_id = make_id("webwebwebwebwebwebwebweb1");
@@ -165,21 +175,22 @@ static void wait_for(struct outcome *o)
         fail_msg("%s: %s", err_name(o->err), o->why);
 }
 
-static struct overlay_attachment leg_of(const struct id *id, const char *ip)
+static struct overlay_attachment leg_of(const struct id *network, const struct id *id,
+                                        const char *ip)
 {
-    struct overlay_attachment leg = { .network_id = network_id,
+    struct overlay_attachment leg = { .network_id = *network,
                                       .endpoint_id = *id,
                                       .ip4 = make_ip(ip),
                                       .generation = 1,
                                       .ifname = "eth0" };
 
-    overlay_mac(&network_id, &leg.ip4, 1, leg.mac);
+    overlay_mac(network, &leg.ip4, 1, leg.mac);
     return leg;
 }
 
-static void attach(const struct id *id, const char *ip, bool create)
+static void attach_to(const struct id *network, const struct id *id, const char *ip, bool create)
 {
-    struct overlay_attachment leg = leg_of(id, ip);
+    struct overlay_attachment leg = leg_of(network, id, ip);
     struct overlay_sandbox sandbox = { .id = *id, .attachments = &leg, .attachment_count = 1 };
     struct outcome made = { 0 }, attached = { 0 };
 
@@ -189,6 +200,11 @@ static void attach(const struct id *id, const char *ip, bool create)
     }
     overlay_services_attach(services, &sandbox, on_done, &attached);
     wait_for(&attached);
+}
+
+static void attach(const struct id *id, const char *ip, bool create)
+{
+    attach_to(&network_id, id, ip, create);
 }
 
 static void state_bob(bool ready)
@@ -263,8 +279,10 @@ static void connect_to(struct client *c)
 static void run_client(void *arg)
 {
     struct client *c = arg;
-    int netns = netns_open_existing(c->netns), home;
+    int netns = c->netns[0] == '\0' ? -1 : netns_open_existing(c->netns), home;
 
+    if (c->netns[0] == '\0')
+        connect_to(c); /* from the host itself */
     if (netns >= 0 && netns_enter(netns, &home) == 0) {
         if (c->name != NULL)
             ask(c);
@@ -284,17 +302,22 @@ static void on_finished(uv_async_t *async)
     uv_close((uv_handle_t *)async, NULL);
 }
 
-static void run(struct client *c, const struct id *sandbox)
+static void run(struct client *c)
 {
     uv_thread_t thread;
 
-    overlay_sandbox_netns(overlay, sandbox, c->netns);
     assert_int_equal(uv_async_init(&loop, &c->finished, on_finished), 0);
     assert_int_equal(uv_thread_create(&thread, run_client, c), 0);
     while (!c->is_done)
         (void)uv_run(&loop, UV_RUN_ONCE);
     (void)uv_run(&loop, UV_RUN_NOWAIT); /* the handle closes */
     assert_int_equal(uv_thread_join(&thread), 0);
+}
+
+static void run_in(struct client *c, const struct id *sandbox)
+{
+    overlay_sandbox_netns(overlay, sandbox, c->netns);
+    run(c);
 }
 
 /* Tells every client the address that it sees; in the namespace of the sandbox. */
@@ -359,20 +382,116 @@ static void test_name_leads_through_the_virtual_ip_to_a_ready_backend(void **sta
     attach(&alice_id, "10.77.0.2", false); /* done when the rules are there */
     attach(&bob_id, "10.77.0.3", false);
 
-    run(&client, &alice_id);
+    run_in(&client, &alice_id);
     assert_string_equal(client.address, "10.77.0.100");
     assert_int_equal(client.err, 0);
     assert_string_equal(client.peer_saw, "10.77.0.2"); /* nothing in the path changes the source */
-    run(&itself, &bob_id);                             /* a backend reaches its own service */
+    run_in(&itself, &bob_id);                          /* a backend reaches its own service */
     assert_int_equal(itself.err, 0);
 
-    run(&task, &alice_id); /* no name of ours; the host has nobody to ask, or says no */
+    run_in(&task, &alice_id); /* no name of ours; the host has nobody to ask, or says no */
     assert_true(task.rcode == 2 || task.rcode == 3);
 
     state_bob(false);
     attach(&alice_id, "10.77.0.2", false);
-    run(&refused, &alice_id);
+    run_in(&refused, &alice_id);
     assert_int_equal(refused.err, ECONNREFUSED);
+
+    (void)shutdown(server_fd, SHUT_RDWR);
+    assert_int_equal(uv_thread_join(&server), 0);
+    (void)close(server_fd);
+}
+
+/* A namespace that is no sandbox: the world outside, 192.0.2.10, beside the host's 192.0.2.1. */
+static void make_world(char path[OVERLAY_PATH_MAX])
+{
+    const struct netlink_link near = { .name = "world", .mtu = 1500 };
+    const struct netlink_link far = { .name = "eth0", .mtu = 1500 };
+    const struct netlink_link up = { .up = true };
+    struct ip_addr here = make_ip("192.0.2.1"), there = make_ip("192.0.2.10");
+    struct netlink *nl, *inside;
+    int netns, home;
+
+    (void)snprintf(path, OVERLAY_PATH_MAX, "%s/world", dir);
+    netns = netns_open(path, NULL);
+    assert_true(netns >= 0);
+    assert_int_equal(netlink_open(&nl), 0);
+    assert_int_equal(netlink_add_veth(nl, &near, &far, netns), 0);
+    assert_int_equal(netlink_set_link(nl, netlink_index(nl, "world"), &up), 0);
+    assert_int_equal(netlink_set_addr(nl, netlink_index(nl, "world"), &here, 24), 0);
+    assert_int_equal(netns_enter(netns, &home), 0);
+    assert_int_equal(netlink_open(&inside), 0);
+    netns_leave(home);
+    assert_int_equal(netlink_set_link(inside, netlink_index(inside, "eth0"), &up), 0);
+    assert_int_equal(netlink_set_addr(inside, netlink_index(inside, "eth0"), &there, 24), 0);
+    netlink_close(inside);
+    netlink_close(nl);
+    (void)close(netns);
+}
+
+static void make_gateway(void)
+{
+    struct id id = make_id("gatewaygatewaygateway0001");
+    struct overlay_attachment leg = leg_of(&ingress_id, &id, "10.78.0.2");
+    struct overlay_sandbox sandbox = {
+        .id = ingress_id, .in_host = true, .attachments = &leg, .attachment_count = 1
+    };
+    struct overlay_backend backend = { .network_id = ingress_id,
+                                       .endpoint_id = id,
+                                       .node_id = node_id,
+                                       .ip4 = leg.ip4,
+                                       .gateway = true };
+    struct outcome made = { 0 };
+
+    leg.gateway = true;
+    memcpy(backend.mac, leg.mac, sizeof(backend.mac));
+    (void)snprintf(leg.ifname, sizeof(leg.ifname), "sh-%.8s", ingress_id.text);
+    overlay_sandbox_create(overlay, &sandbox, on_done, &made);
+    wait_for(&made);
+    assert_int_equal(overlay_backend_set(services, &backend), 0);
+}
+
+static void test_published_port_leads_to_a_backend_that_sees_the_client(void **state)
+{
+    const struct overlay_published port = { .protocol = IPPROTO_TCP,
+                                            .published_port = PORT,
+                                            .target_port = PORT };
+    struct overlay_service web = { .network_id = ingress_id,
+                                   .service_id = service_id,
+                                   .name = "web",
+                                   .ports = &port,
+                                   .port_count = 1 };
+    struct overlay_backend carol = { .network_id = ingress_id,
+                                     .endpoint_id = carol_id,
+                                     .service_id = service_id,
+                                     .node_id = node_id,
+                                     .ip4 = make_ip("10.78.0.9"),
+                                     .ready = true };
+    struct client outside = { .address = "192.0.2.1" }, local = { .address = "127.0.0.1" };
+    struct client intruder = { .address = "10.78.0.2" };
+    uv_thread_t server;
+
+    (void)state;
+    if (!is_ready)
+        skip();
+    make_world(outside.netns);
+    make_gateway();
+    assert_int_equal(overlay_service_set(services, &web), 0);
+    assert_int_equal(overlay_backend_set(services, &carol), 0);
+    attach_to(&ingress_id, &carol_id, "10.78.0.9", true);
+    listen_in(&carol_id);
+    assert_int_equal(uv_thread_create(&server, serve, NULL), 0);
+    overlay_services_settle(services);
+    (void)uv_run(&loop, UV_RUN_NOWAIT); /* hands the host's rules to the worker .. */
+    attach_to(&ingress_id, &carol_id, "10.78.0.9", false); /* .. which does this after them */
+
+    run(&outside);
+    assert_int_equal(outside.err, 0);
+    assert_string_equal(outside.peer_saw, "192.0.2.10");
+    run(&local);
+    assert_int_equal(local.err, 0);
+    run_in(&intruder, &carol_id); /* the leg is no way into the host, nor around the rules */
+    assert_int_not_equal(intruder.err, 0);
 
     (void)shutdown(server_fd, SHUT_RDWR);
     assert_int_equal(uv_thread_join(&server), 0);
@@ -382,6 +501,7 @@ static void test_name_leads_through_the_virtual_ip_to_a_ready_backend(void **sta
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_published_port_leads_to_a_backend_that_sees_the_client),
         cmocka_unit_test(test_name_leads_through_the_virtual_ip_to_a_ready_backend),
     };
 

@@ -1,0 +1,204 @@
+/* The text of rules: virtual IPs in sandboxes, published ports on the host. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/err.h"
+#include "overlaynet/ingress.h"
+#include "overlaynet/vip.h"
+#include "support_services.h"
+
+static struct services_table table;
+static struct buf text;
+
+static int set_up(void **state)
+{
+    (void)state;
+    services_make(&table);
+    buf_init(&text, 8 << 20);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    services_table_deinit(&table);
+    buf_deinit(&text);
+    return 0;
+}
+
+static size_t count_of(const char *needle)
+{
+    const char *at = (const char *)text.ptr;
+    size_t n = 0;
+
+    while ((at = strstr(at, needle)) != NULL) {
+        n++;
+        at++;
+    }
+    return n;
+}
+
+static void write_sandbox(const char *network, uint64_t salt)
+{
+    const struct id id = services_id(network);
+
+    buf_clear(&text);
+    assert_int_equal(vip_write_sandbox(&table, &id, 1, salt, &text), 0);
+    assert_int_equal(buf_append_byte(&text, '\0'), 0);
+}
+
+static void write_host(const char *node)
+{
+    const struct id network = services_id("blue"), id = services_id(node);
+
+    buf_clear(&text);
+    assert_int_equal(ingress_write_host(&table, &id, &network, 1, &text), 0);
+    assert_int_equal(buf_append_byte(&text, '\0'), 0);
+}
+
+static void test_every_slot_leads_to_a_ready_backend(void **state)
+{
+    char needle[64];
+
+    (void)state;
+    for (uint64_t salt = 0; salt < 3; salt++) {
+        write_sandbox("blue", salt);
+        for (unsigned slot = 0; slot < VIP_SLOTS_MIN; slot++) {
+            (void)snprintf(needle, sizeof(needle), "10.0.0.100 . %u :", slot);
+            assert_int_equal(count_of(needle), 1);
+        }
+        assert_int_equal(count_of(": 10.0.0.2"), VIP_SLOTS_MIN / 2);
+        assert_int_equal(count_of(": 10.0.0.3"), VIP_SLOTS_MIN / 2);
+        assert_int_equal(count_of("10.0.0.4"), 0); /* not ready */
+        assert_int_equal(count_of("10.9.0."), 0);  /* of a network that it is not attached to */
+    }
+}
+
+static void test_salt_decides_who_gets_more_when_shares_cannot_be_equal(void **state)
+{
+    size_t most = 0, least = SIZE_MAX;
+
+    (void)state;
+    services_add_backend(&table, "blue", "web", 7, true);
+    for (uint64_t salt = 0; salt < 3; salt++) {
+        size_t n;
+
+        write_sandbox("blue", salt);
+        n = count_of(": 10.0.0.7");
+        most = n > most ? n : most;
+        least = n < least ? n : least;
+    }
+    assert_int_equal(least, 5);
+    assert_int_equal(most, 6);
+}
+
+static void test_a_virtual_ip_without_ready_backend_refuses(void **state)
+{
+    (void)state;
+    write_sandbox("red", 0);
+    assert_int_equal(count_of("10.9.0.100 ."), 0);
+    assert_int_equal(count_of("      10.9.0.100"), 1);
+    assert_int_equal(count_of("      10.9.0.101"), 1);
+}
+
+static void test_many_backends_get_more_slots(void **state)
+{
+    const struct id network = services_id("blue");
+
+    (void)state;
+    assert_int_equal(vip_slots(&table, &network, 1), VIP_SLOTS_MIN);
+    for (unsigned i = 0; i < 40; i++)
+        services_add_backend(&table, "blue", "web", 300 + i, true);
+    assert_int_equal(vip_slots(&table, &network, 1), 64);
+    for (unsigned i = 0; i < 1000; i++)
+        services_add_backend(&table, "blue", "web", 1000 + i, true);
+    assert_int_equal(vip_slots(&table, &network, 1), VIP_SLOTS_MAX);
+}
+
+static void test_connections_through_a_gateway_are_marked_by_its_mac(void **state)
+{
+    const struct ip_addr gateway = services_ip("10.0.0.250");
+    char needle[64];
+
+    (void)state;
+    (void)snprintf(needle, sizeof(needle), "02:00:00:00:00:fa : 0x%08x",
+                   (unsigned)ingress_mark(&gateway));
+    write_sandbox("blue", 0);
+    assert_int_equal(count_of(needle), 1);
+    write_sandbox("red", 0);
+    assert_int_equal(count_of("gateways"), 0);
+}
+
+static void publish(const char *service, uint16_t from, uint16_t to)
+{
+    const struct overlay_published port = { .protocol = 6,
+                                            .published_port = from,
+                                            .target_port = to };
+    struct overlay_service s = { .network_id = services_id("blue"),
+                                 .service_id = services_id(service),
+                                 .name = service,
+                                 .mode = OVERLAY_VIP,
+                                 .vip = services_ip("10.0.0.100"),
+                                 .ports = &port,
+                                 .port_count = 1 };
+
+    assert_int_equal(services_table_set(&table, &s), 1);
+}
+
+static void test_a_port_leads_to_backends_of_this_host_first(void **state)
+{
+    (void)state;
+    publish("web", 8080, 80);
+    write_host("near");
+    assert_int_equal(count_of("tcp . 8080 . "), VIP_SLOTS_MIN);
+    assert_int_equal(count_of(": 10.0.0.2 . 80"), VIP_SLOTS_MIN);
+    write_host("far");
+    assert_int_equal(count_of(": 10.0.0.3 . 80"), VIP_SLOTS_MIN);
+    write_host("elsewhere");
+    assert_int_equal(count_of(": 10.0.0.2 . 80"), VIP_SLOTS_MIN / 2);
+    assert_int_equal(count_of(": 10.0.0.3 . 80"), VIP_SLOTS_MIN / 2);
+}
+
+static void test_a_port_published_twice_belongs_to_the_first(void **state)
+{
+    (void)state;
+    publish("web", 8080, 80);
+    publish("db", 8080, 5432);
+    write_host("near");
+    assert_int_equal(count_of("tcp . 8080 . "), VIP_SLOTS_MIN);
+    assert_int_equal(count_of(". 5432"), 0);
+}
+
+static void test_without_ingress_networks_the_host_has_no_table(void **state)
+{
+    const struct id node = services_id("near");
+
+    (void)state;
+    assert_int_equal(ingress_write_host(&table, &node, NULL, 0, &text), 0);
+    assert_int_equal(buf_append_byte(&text, '\0'), 0);
+    assert_int_equal(count_of("{"), 0);
+    assert_int_equal(count_of("delete table inet shoal_ingress"), 1);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(test_every_slot_leads_to_a_ready_backend),
+        TEST(test_salt_decides_who_gets_more_when_shares_cannot_be_equal),
+        TEST(test_a_virtual_ip_without_ready_backend_refuses),
+        TEST(test_many_backends_get_more_slots),
+        TEST(test_connections_through_a_gateway_are_marked_by_its_mac),
+        TEST(test_a_port_leads_to_backends_of_this_host_first),
+        TEST(test_a_port_published_twice_belongs_to_the_first),
+        TEST(test_without_ingress_networks_the_host_has_no_table),
+    };
+
+    return cmocka_run_group_tests_name("vip", tests, NULL, NULL);
+}

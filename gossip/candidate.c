@@ -160,6 +160,27 @@ void candidate_refuse(struct gossip *g, const struct id *id)
     g->candidates.count++;
 }
 
+static bool is_incomplete(const struct candidate *c)
+{
+    return c->ref != 0 && c->record != NULL && c->meta == NULL && record_of(c->record).meta_len > 0;
+}
+
+bool candidate_is_welcome(const struct gossip *g, node_ref ref)
+{
+    const struct candidate *c = find(g, ref);
+
+    return c == NULL || (c->refused_until <= g->now && (c->record == NULL || is_incomplete(c)));
+}
+
+const struct blob *candidate_incomplete(const struct gossip *g)
+{
+    for (size_t i = 0; g->candidates.list != NULL && i < GOSSIP_CANDIDATES_MAX; i++) {
+        if (is_incomplete(&g->candidates.list[i]))
+            return g->candidates.list[i].record;
+    }
+    return NULL;
+}
+
 size_t candidate_missing(const struct gossip *g, node_ref *out, size_t cap, node_ref *out_source)
 {
     size_t count = 0;
@@ -168,8 +189,7 @@ size_t candidate_missing(const struct gossip *g, node_ref *out, size_t cap, node
          i++) {
         const struct candidate *c = &g->candidates.list[i];
 
-        if (c->ref == 0 || c->record == NULL || c->meta != NULL ||
-            record_of(c->record).meta_len == 0)
+        if (!is_incomplete(c))
             continue;
         out[count++] = c->ref;
         *out_source = c->source;

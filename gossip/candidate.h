@@ -20,6 +20,13 @@ void candidate_refuse(struct gossip *g, const struct id *id);
 /* Candidates whose metadata has not arrived; the host could not judge them. */
 size_t candidate_missing(const struct gossip *g, node_ref *out, size_t cap, node_ref *out_source);
 
+/* True when a stranger's own record would tell the host something new. */
+bool candidate_is_welcome(const struct gossip *g, node_ref ref);
+
+/* The record of a candidate whose metadata is missing, or NULL: where to ask when no member can be.
+ */
+const struct blob *candidate_incomplete(const struct gossip *g);
+
 void candidates_deinit(struct gossip *g);
 
 #endif /* GOSSIP_CANDIDATE_H */

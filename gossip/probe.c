@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "gossip/candidate.h"
 #include "gossip/contact.h"
 #include "gossip/dissemination.h"
 #include "gossip/suspicion.h"
@@ -151,6 +152,17 @@ void probe_contact(struct gossip *g, struct member *m, const struct gossip_addr 
     send_ping(g, p, m);
 }
 
+/* It knows us, we do not know it: after a restart without contacts this is the only way back. */
+static void ask_who(struct draft *d, node_ref sender)
+{
+    uint8_t bytes[sizeof(node_ref)];
+    struct writer w = writer_of(bytes, sizeof(bytes));
+
+    write_u64(&w, sender);
+    (void)write_message(&d->body, MESSAGE_WANT, slice_of(bytes, sizeof(bytes)),
+                        (struct slice){ 0 }); /* no room: the next ping brings another chance */
+}
+
 void probe_on_ping(struct gossip *g, const struct message_ping *ping, node_ref sender,
                    struct member *from, const struct gossip_addr *addr)
 {
@@ -173,6 +185,8 @@ void probe_on_ping(struct gossip *g, const struct message_ping *ping, node_ref s
         write_accusations(&d, from);
     if (!known || ping->target == 0)
         (void)write_member_record(&d.body, g->self, SIZE_MAX);
+    if (from == NULL && candidate_is_welcome(g, sender))
+        ask_who(&d, sender);
     draft_send_piggyback(g, &d, from);
 }
 

@@ -81,6 +81,11 @@ static bool pull_for_candidates(struct gossip *g)
     if (p.count == 0)
         return false;
     choose_peer(g, &p, source);
+    if (p.peer == NULL) {
+        struct record r = record_of(candidate_incomplete(g));
+
+        exchange_open(g, NULL, &r.id, &r.addr); /* nobody else is there: itself */
+    }
     ask(g, &p);
     return true;
 }

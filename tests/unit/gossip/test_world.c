@@ -277,6 +277,119 @@ static void test_loss_slows_but_does_not_mislead(void **state)
     world_free(w);
 }
 
+/* consul #2430: half a million events an hour, among nodes that had nothing to do with it. */
+static void test_two_nodes_with_one_address_disturb_nobody_else(void **state)
+{
+    struct world *w = support_group(10, 53);
+
+    (void)state;
+    world_move(w, 9, 5000);
+    run_for(w, 2 * NS_PER_S);
+    /* Node 8 claims the address of 7, whose packets still arrive at 7. */
+    assert_int_equal(
+        world_feed(w, 8,
+                   &(struct gossip_event){
+                       .kind = GOSSIP_SET_ADDR,
+                       .addr = { .len = 6, .bytes = { 10, 0, 0, 7, 7946 >> 8, 7946 & 0xff } } }),
+        0);
+    run_for(w, 60 * NS_PER_S);
+    assert_true(stats_of(w, 7).misdirected > 0);
+    for (unsigned i = 0; i < 7; i++) {
+        for (unsigned k = 0; k < 8; k++)
+            assert_int_equal(support_status(w, i, k), GOSSIP_ALIVE);
+    }
+    assert_int_equal(stats_of(w, 7).refutations, 0);
+    world_free(w);
+}
+
+static void test_an_address_may_be_used_again(void **state)
+{
+    struct world *w = support_group(10, 59);
+
+    (void)state;
+    world_crash(w, 4);
+    assert_true(world_converge(w, 20 * NS_PER_S) != MONO_NEVER);
+    world_move(w, 4, 6000);
+    world_move(w, 5, 4); /* 5 lives where 4 died */
+    run_for(w, 5 * NS_PER_S);
+    assert_int_equal(support_status(w, 0, 5), GOSSIP_ALIVE);
+    assert_int_equal(support_status(w, 0, 4), GOSSIP_UNREACHABLE);
+    world_restart(w, 4);
+    run_for(w, NS_PER_MS);
+    assert_true(world_converge(w, 10 * NS_PER_S) != MONO_NEVER);
+    world_free(w);
+}
+
+/* moby 6cf8465115: what an unreachable member offers is hidden, not lost. */
+static void test_metadata_survives_unreachability(void **state)
+{
+    struct world *w = support_group(5, 61);
+    struct gossip_member_info info;
+    struct id id = world_id(w, 3);
+    uint8_t meta[] = "offers something";
+
+    (void)state;
+    world_set_meta(w, 3, slice_of(meta, sizeof(meta)));
+    run_for(w, 2 * NS_PER_S);
+    world_set_group(w, 3, 1);
+    run_for(w, 60 * NS_PER_S);
+    assert_int_equal(gossip_member_get(world_gossip(w, 0), &id, &info), 0);
+    assert_int_equal(info.status, GOSSIP_UNREACHABLE);
+    assert_true(slice_equal(info.meta, slice_of(meta, sizeof(meta))));
+    world_heal(w);
+    assert_true(world_converge(w, 35 * NS_PER_S) != MONO_NEVER);
+    assert_int_equal(gossip_member_get(world_gossip(w, 0), &id, &info), 0);
+    assert_true(slice_equal(info.meta, slice_of(meta, sizeof(meta))));
+    world_free(w);
+}
+
+struct ledger {
+    enum gossip_status told[20][20]; /* by observer, of subject: the last notice */
+};
+
+static void on_report(void *ctx, struct world *w, unsigned observer, unsigned subject,
+                      enum gossip_status status)
+{
+    struct ledger *l = ctx;
+
+    (void)w;
+    if (status == GOSSIP_UNKNOWN)
+        return;                                               /* only new metadata */
+    assert_int_not_equal(l->told[observer][subject], status); /* no news twice */
+    l->told[observer][subject] = status;
+}
+
+/* moby a3aea15257: who only listens to notices knows at all times what who asks is told. */
+static void test_notices_tell_the_whole_story(void **state)
+{
+    struct ledger ledger = { 0 };
+    struct world_config cfg;
+    struct world *w;
+
+    (void)state;
+    world_config_init(&cfg);
+    cfg.node_count = 20;
+    cfg.contact_count = 3;
+    cfg.loss = 0.1;
+    cfg.on_report = on_report;
+    cfg.ctx = &ledger;
+    w = support_group_of(&cfg);
+    for (unsigned step = 0; step < 40; step++) {
+        if (step % 10 == 3)
+            world_set_group(w, step % 20, 1);
+        if (step % 10 == 8)
+            world_heal(w);
+        run_for(w, NS_PER_S);
+        for (unsigned i = 0; i < 20; i++) {
+            for (unsigned k = 0; k < 20; k++) {
+                if (i != k)
+                    assert_int_equal(ledger.told[i][k], support_status(w, i, k));
+            }
+        }
+    }
+    world_free(w);
+}
+
 static void test_equal_seeds_are_equal_runs(void **state)
 {
     uint64_t traces[2];
@@ -310,6 +423,10 @@ int main(void)
         cmocka_unit_test(test_a_node_that_slept_accuses_nobody),
         cmocka_unit_test(test_a_few_broken_directions_accuse_nobody_for_long),
         cmocka_unit_test(test_loss_slows_but_does_not_mislead),
+        cmocka_unit_test(test_two_nodes_with_one_address_disturb_nobody_else),
+        cmocka_unit_test(test_an_address_may_be_used_again),
+        cmocka_unit_test(test_metadata_survives_unreachability),
+        cmocka_unit_test(test_notices_tell_the_whole_story),
         cmocka_unit_test(test_equal_seeds_are_equal_runs),
     };
 

@@ -172,10 +172,10 @@ bool candidate_is_welcome(const struct gossip *g, node_ref ref)
     return c == NULL || (c->refused_until <= g->now && (c->record == NULL || is_incomplete(c)));
 }
 
-const struct blob *candidate_incomplete(const struct gossip *g)
+const struct blob *candidate_incomplete(const struct gossip *g, size_t nth)
 {
     for (size_t i = 0; g->candidates.list != NULL && i < GOSSIP_CANDIDATES_MAX; i++) {
-        if (is_incomplete(&g->candidates.list[i]))
+        if (is_incomplete(&g->candidates.list[i]) && nth-- == 0)
             return g->candidates.list[i].record;
     }
     return NULL;

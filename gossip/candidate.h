@@ -23,9 +23,8 @@ size_t candidate_missing(const struct gossip *g, node_ref *out, size_t cap, node
 /* True when a stranger's own record would tell the host something new. */
 bool candidate_is_welcome(const struct gossip *g, node_ref ref);
 
-/* The record of a candidate whose metadata is missing, or NULL: where to ask when no member can be.
- */
-const struct blob *candidate_incomplete(const struct gossip *g);
+/* The record of the nth candidate whose metadata is missing, or NULL: it has it itself. */
+const struct blob *candidate_incomplete(const struct gossip *g, size_t nth);
 
 void candidates_deinit(struct gossip *g);
 

@@ -71,6 +71,13 @@ static void pull_for_members(struct gossip *g)
     ask(g, &p);
 }
 
+static void ask_candidate(struct gossip *g, const struct blob *record)
+{
+    struct record r = record_of(record);
+
+    exchange_open(g, NULL, &r.id, &r.addr);
+}
+
 /* The host cannot judge a candidate without it: a certificate may be in there. */
 static bool pull_for_candidates(struct gossip *g)
 {
@@ -81,12 +88,11 @@ static bool pull_for_candidates(struct gossip *g)
     if (p.count == 0)
         return false;
     choose_peer(g, &p, source);
-    if (p.peer == NULL) {
-        struct record r = record_of(candidate_incomplete(g));
-
-        exchange_open(g, NULL, &r.id, &r.addr); /* nobody else is there: itself */
-    }
-    ask(g, &p);
+    /* The members that we know may know none of them: each knows itself. */
+    if (p.peer == NULL || prng_below(&g->prng, 2) == 0)
+        ask_candidate(g, candidate_incomplete(g, prng_below(&g->prng, p.count)));
+    else
+        ask(g, &p);
     return true;
 }
 

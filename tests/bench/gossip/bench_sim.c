@@ -1,6 +1,7 @@
 /* The figures of docs/benchmarks/gossip.md: detection, false positives, dissemination, healing and
  * load in the simulator, the core beside models of memberlist's and SWIM's rules, same seeds and
- * same faults. Options: --quick (fewer trials), --large (10 000 members; needs about 8 GiB). */
+ * same faults. Options: --quick (a tenth of the trials), --max=N (no larger groups), --large[=N]
+ * (one group of 10 000; needs about 10 GiB), or the names of tables. */
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,8 @@
 #include "chaos/sim/gossip_model.h"
 #include "chaos/sim/gossip_world.h"
 
-static unsigned divisor = 1; /* of the number of trials */
+static unsigned divisor = 1;           /* of the number of trials */
+static unsigned size_max = UINT32_MAX; /* of a group */
 
 static const struct world_engine *const engines[] = { &world_shoal, &world_memberlist,
                                                       &world_swim };
@@ -181,7 +183,7 @@ static void crash_table(void)
     printf("\nCrash of one member, seconds until known (first, all: p50, p99, max; never)\n\n"
            "| n | loss | rules | trials | first p50 | all p50 | all p99 | all max | never |\n"
            "|---|---|---|---|---|---|---|---|---|\n");
-    for (size_t s = 0; s < ARRAY_LEN(sizes); s++) {
+    for (size_t s = 0; s < ARRAY_LEN(sizes) && sizes[s].n <= size_max; s++) {
         for (size_t l = 0; l < ARRAY_LEN(losses); l++) {
             for (size_t e = 0; e < ARRAY_LEN(engines); e++)
                 crash_trials(engines[e], sizes[s].n, losses[l], MAX(sizes[s].trials / divisor, 2));
@@ -267,7 +269,7 @@ static void meta_table(void)
 
     printf("\nChanged metadata, seconds until all have it\n\n"
            "| n | loss | trials | p50 | p99 | max |\n|---|---|---|---|---|---|\n");
-    for (size_t s = 0; s < ARRAY_LEN(sizes); s++) {
+    for (size_t s = 0; s < ARRAY_LEN(sizes) && sizes[s] <= size_max; s++) {
         for (size_t l = 0; l < ARRAY_LEN(losses); l++)
             meta_trials(sizes[s], losses[l], (sizes[s] > 100 ? 20 : 200) / divisor);
     }
@@ -320,7 +322,7 @@ static void idle_table(void)
 
     printf("\nQuiet group: what one member sends (bytes above UDP)\n\n"
            "| n | packets/s | bytes/s |\n|---|---|---|\n");
-    for (size_t s = 0; s < ARRAY_LEN(sizes); s++) {
+    for (size_t s = 0; s < ARRAY_LEN(sizes) && sizes[s] <= size_max; s++) {
         struct watch watch = { 0 };
         struct world_config cfg = config(&world_shoal, sizes[s], 0, 3, &watch);
         struct world *w = joined(&cfg);
@@ -413,6 +415,8 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--quick") == 0)
             divisor = 10;
+        else if (strncmp(argv[i], "--max=", 6) == 0)
+            size_max = (unsigned)strtoul(argv[i] + 6, NULL, 10);
         else if (strcmp(argv[i], "--large") == 0)
             any = true, large(10000);
         else if (strncmp(argv[i], "--large=", 8) == 0)

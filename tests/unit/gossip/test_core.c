@@ -349,6 +349,29 @@ static void test_a_live_link_speaks_for_its_node(void **state)
     gossip_free(g);
 }
 
+/* Others cannot reach it; we can, by its link. */
+static void test_a_live_link_outweighs_the_word_of_others(void **state)
+{
+    struct gossip *g = support_node(1);
+    struct forge f[4];
+    uint8_t bytes[ACCUSATION_LEN];
+    mono_ns now = 0;
+
+    (void)state;
+    for (unsigned i = 2; i < 6; i++)
+        support_meet(g, &f[i - 2], i, 0);
+    for (unsigned i = 3; i < 6; i++)
+        send_statement(g, &f[1], 3, MESSAGE_ACCUSATION, support_accusation(bytes, 2, 5, 0, i, i),
+                       0);
+    for (unsigned i = 0; i < 10; i++) {
+        (void)support_step(
+            g, &(struct gossip_event){ .kind = GOSSIP_LINK_ALIVE, .id = support_id(2) }, now);
+        now = run(g, now, now + NS_PER_S);
+        assert_int_equal(support_member_status(g, 2), GOSSIP_SUSPECT);
+    }
+    gossip_free(g);
+}
+
 static void test_a_node_that_slept_gives_answers_time_to_arrive(void **state)
 {
     struct gossip *g = support_node(1);
@@ -458,6 +481,7 @@ int main(void)
         cmocka_unit_test(test_rotation_accepts_the_previous_key_until_it_is_dropped),
         cmocka_unit_test(test_messages_of_a_later_version_are_passed_over),
         cmocka_unit_test(test_a_live_link_speaks_for_its_node),
+        cmocka_unit_test(test_a_live_link_outweighs_the_word_of_others),
         cmocka_unit_test(test_a_node_that_slept_gives_answers_time_to_arrive),
         cmocka_unit_test(test_streams_end_when_they_misbehave),
         cmocka_unit_test(test_inbound_streams_are_bounded),

@@ -119,6 +119,24 @@ static void test_a_partition_of_an_hour_heals_in_seconds(void **state)
     }
 }
 
+/* Not even configured contacts are needed: the members themselves are tried for ever. */
+static void test_a_partition_heals_without_contacts(void **state)
+{
+    struct world *w = support_group(6, 67);
+
+    (void)state;
+    for (unsigned i = 0; i < 6; i++) {
+        assert_int_equal(world_feed(w, i, &(struct gossip_event){ .kind = GOSSIP_SET_CONTACTS }),
+                         0);
+        world_set_group(w, i, i % 2);
+    }
+    run_for(w, 600 * NS_PER_S);
+    assert_int_equal(stats_of(w, 0).alive_count, 3);
+    world_heal(w);
+    assert_true(world_converge(w, 35 * NS_PER_S) != MONO_NEVER);
+    world_free(w);
+}
+
 static void test_one_node_alone_comes_back(void **state)
 {
     struct world *w = support_group(10, 13);
@@ -414,6 +432,7 @@ int main(void)
         cmocka_unit_test(test_a_quiet_group_costs_little_and_suspects_nobody),
         cmocka_unit_test(test_a_restarted_node_is_back_at_once),
         cmocka_unit_test(test_a_partition_of_an_hour_heals_in_seconds),
+        cmocka_unit_test(test_a_partition_heals_without_contacts),
         cmocka_unit_test(test_one_node_alone_comes_back),
         cmocka_unit_test(test_leaving_is_not_failing),
         cmocka_unit_test(test_a_mass_restart_leaves_nobody_behind),

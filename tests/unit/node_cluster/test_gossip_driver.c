@@ -3,7 +3,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <sodium.h>
@@ -12,7 +14,8 @@
 #include "node/cluster/gossip_driver.h"
 #include "node/cluster/gossip_driver_tcp.h"
 
-#define NODES 3
+#define NODES            3
+#define GOSSIP_TEST_PORT 7946u /* and up; below the ports that the system hands out */
 
 struct group;
 
@@ -66,10 +69,14 @@ static void start_node(struct group *g, unsigned i, const struct gossip_addr *co
 {
     struct node *n = &g->nodes[i];
     struct gossip_config core;
+    char bind[32];
     struct gossip_driver_config cfg = {
-        .loop = &g->loop, .core = &core, .bind = "127.0.0.1:0", .ctx = n, .on_notice = on_notice
+        .loop = &g->loop, .core = &core, .bind = bind, .ctx = n, .on_notice = on_notice
     };
 
+    /* A loopback address of this process alone: UDP and TCP must have the same port. */
+    (void)snprintf(bind, sizeof(bind), "127.%d.%d.%d:%u", 1 + (getpid() >> 16 & 63),
+                   getpid() >> 8 & 255, getpid() & 255, GOSSIP_TEST_PORT + i);
     n->group = g;
     n->index = i;
     n->running = true;

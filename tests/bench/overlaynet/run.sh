@@ -3,8 +3,7 @@
 # run in turn on the same two hosts (network namespaces joined by a veth pair), as paired ratios.
 #   ideal   the wire passes 64 KB frames whole, as a network card with full offload does
 #   real    every frame on the wire is cut to the MTU
-# PAIRS (5) and SECS (3) may be set. --peers adds bare veth, wireguard-go, nebula and tinc where
-# they are installed.
+# PAIRS (5) and SECS (3) may be set. --peers adds what the wire carries without any overlay.
 . "${SHOAL_SOURCE:?}/tests/e2e/lib_overlay.sh"
 for tool in iperf3 ethtool jq; do command -v $tool >/dev/null || skip "needs $tool"; done
 PAIRS=${PAIRS:-5} SECS=${SECS:-3} PEERS=0
@@ -174,8 +173,5 @@ if [ $PEERS = 1 ]; then
         sleep 0.5
         printf 'bare veth, %s: ' $wire
         on_host a iperf3 -c "$(host_ip b)" -t "$SECS" -J | jq -r '.end.sum_received.bits_per_second / 1e9'
-    done
-    for peer in wireguard-go nebula tincd; do
-        command -v $peer >/dev/null || echo "$peer is not installed: not measured"
     done
 fi

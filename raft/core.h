@@ -1,6 +1,7 @@
 /* raft/core.h - The state behind raft.h, shared by the files that each handle one concern.
  *
  *     raft.c         step: reserve memory, handle one event, run what is due, collect the output
+ *     start.c        from what the disk held to a running node
  *     output.c       writes, messages and everything else that one step hands out
  *     election.c     terms, votes, pre-votes, check-quorum, transfer
  *     replication.c  appends, acks, commit, apply, compaction
@@ -161,6 +162,9 @@ struct raft {
 
     struct outbox out;
 };
+
+/* --- start.c */
+int start_node(struct raft *r, const struct raft_start *s);
 
 /* --- output.c */
 struct raft_message *out_message(struct raft *r, raft_node_id to, enum raft_message_type type);

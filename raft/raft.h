@@ -299,7 +299,8 @@ struct raft_status {
     raft_index base_index;     /* entries up to here were compacted away */
     size_t log_bytes;
     bool transferring;      /* leadership is being handed over */
-    bool repairing;         /* raft_start.acknowledged is not reached yet */
+    bool repairing;         /* raft_start.acknowledged is not reached yet; when it has no known end,
+                               TRANSFER on the leader ends it */
     bool installing;        /* a snapshot is being received or installed */
     uint64_t refused_count; /* messages of foreign clusters, epochs and removed members */
 };

@@ -129,11 +129,11 @@ static int take_seat(struct box *b, struct box_op *op)
 static void note_failure(struct box *b, const struct box_op *op)
 {
     b->loaded = 0;
-    if (b->is_gone || b->services->is_closing || op->rc == -ENOENT)
+    if (b->is_gone || b->services->is_closing || (op->rc == -ENOENT && !is_host(b)))
         return; /* the sandbox went meanwhile */
     if (op->rc != ERR_UNAVAILABLE)
-        log_warn_limited(b->id.text, "services", "%s %s: %s; trying again in %d ms",
-                         is_host(b) ? "published ports" : "virtual IPs of sandbox", b->id.text,
+        log_warn_limited(b->id.text, "services", "%s%s: %s; trying again in %d ms",
+                         is_host(b) ? "published ports" : "virtual IPs of sandbox ", b->id.text,
                          op->why[0] != '\0' ? op->why : err_text(op->rc), RETRY_MS);
     b->is_dirty = true;
     if (uv_is_active((const uv_handle_t *)&b->services->flush) == 0)

@@ -100,6 +100,21 @@ static void open_host(void)
     assert_int_equal(overlay_network_set(overlay, &ingress), 0);
 }
 
+/* In the mount namespace of the test. */
+static void use_resolver_of_the_test(void)
+{
+    static const char text[] = "nameserver 127.0.0.1\n";
+    char path[64];
+    int fd;
+
+    (void)snprintf(path, sizeof(path), "%s/resolv.conf", dir);
+    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+    (void)close(fd);
+    assert_int_equal(mount(path, "/etc/resolv.conf", NULL, MS_BIND, NULL), 0);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -121,6 +136,7 @@ static int set_up(void **state)
     bob_id = make_id("bobbobbobbobbobbobbobbob1");
     service_id = make_id("webwebwebwebwebwebwebweb1");
     node_id = make_id("nodenodenodenodenodenode1");
+    use_resolver_of_the_test();
     open_host();
     return 0;
 }
@@ -226,6 +242,7 @@ static void state_bob(bool ready)
 struct client {
     char netns[OVERLAY_PATH_MAX];
     const char *name; /* asked of the resolver; NULL = do not ask */
+    bool over_tcp;
     char address[32]; /* the answer, then where it connects to */
     int rcode;
     int err; /* of connect(2) */
@@ -234,29 +251,42 @@ struct client {
     bool is_done;
 };
 
-static void ask(struct client *c)
+static size_t make_query(const char *name, uint8_t m[512])
 {
-    uint8_t m[512] = { 0x12, 0x34, 1, 0, 0, 1 };
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(53) };
-    struct timeval limit = { .tv_sec = 5 };
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    size_t len = strlen(c->name), at = 12;
-    ssize_t n;
+    static const uint8_t header[] = { 0x12, 0x34, 1, 0, 0, 1 };
+    size_t len = strlen(name), at = 12;
 
+    memset(m, 0, 512);
+    memcpy(m, header, sizeof(header));
     m[at++] = (uint8_t)len;
-    memcpy(m + at, c->name, len);
+    memcpy(m + at, name, len);
     at += len + 2;
     m[at] = 1;
     m[at + 2] = 1;
-    at += 3;
+    return at + 3;
+}
+
+static void ask(struct client *c)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(53) };
+    struct timeval limit = { .tv_sec = 10 };
+    size_t prefix = c->over_tcp ? 2 : 0; /* the length, before a message over TCP */
+    int fd = socket(AF_INET, (c->over_tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
+    uint8_t room[514] = { 0 }, *m = room + prefix;
+    size_t len = make_query(c->name, m);
+    ssize_t n;
+
+    if (c->over_tcp)
+        room[1] = (uint8_t)len;
     (void)inet_pton(AF_INET, OVERLAY_RESOLVER_ADDRESS, &to.sin_addr);
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     c->rcode = -1;
-    if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) == 0 && send(fd, m, at, 0) > 0 &&
-        (n = recv(fd, m, sizeof(m), 0)) > 12) {
+    if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) == 0 &&
+        send(fd, room, prefix + len, 0) > 0 &&
+        (n = recv(fd, room, sizeof(room), 0)) > (ssize_t)(prefix + 12)) {
         c->rcode = m[3] & 15;
         if (m[7] > 0)
-            (void)inet_ntop(AF_INET, m + n - 4, c->address, sizeof(c->address));
+            (void)inet_ntop(AF_INET, room + n - 4, c->address, sizeof(c->address));
     }
     (void)close(fd);
 }
@@ -320,6 +350,29 @@ static void run_in(struct client *c, const struct id *sandbox)
     run(c);
 }
 
+/* The host's resolver: every name is 203.0.113.7. Ends with a datagram that is no query. */
+static int upstream_fd;
+
+static void be_upstream(void *arg)
+{
+    static const uint8_t answer[] = { 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 203, 0, 113, 7 };
+    struct sockaddr_in from;
+    socklen_t len = sizeof(from);
+    uint8_t m[512];
+    ssize_t n;
+
+    (void)arg;
+    while ((n = recvfrom(upstream_fd, m, sizeof(m) - sizeof(answer), 0, (struct sockaddr *)&from,
+                         &len)) > 12) {
+        m[2] |= 0x80;
+        m[7] = 1;
+        m[11] = 0;
+        memcpy(m + n, answer, sizeof(answer));
+        (void)!sendto(upstream_fd, m, (size_t)n + sizeof(answer), 0, (const struct sockaddr *)&from,
+                      len);
+    }
+}
+
 /* Tells every client the address that it sees; in the namespace of the sandbox. */
 static int server_fd;
 
@@ -364,7 +417,7 @@ static void test_name_leads_through_the_virtual_ip_to_a_ready_backend(void **sta
                                    .service_id = service_id,
                                    .name = "web" };
     struct client client = { .name = "web" }, itself = { .name = "WEB" };
-    struct client task = { .name = "nobody" }, refused = { .name = "web" };
+    struct client over_tcp = { .name = "web", .over_tcp = true }, refused = { .name = "web" };
     uv_thread_t server;
 
     (void)state;
@@ -389,8 +442,8 @@ static void test_name_leads_through_the_virtual_ip_to_a_ready_backend(void **sta
     run_in(&itself, &bob_id);                          /* a backend reaches its own service */
     assert_int_equal(itself.err, 0);
 
-    run_in(&task, &alice_id); /* no name of ours; the host has nobody to ask, or says no */
-    assert_true(task.rcode == 2 || task.rcode == 3);
+    run_in(&over_tcp, &alice_id);
+    assert_int_equal(over_tcp.err, 0);
 
     state_bob(false);
     attach(&alice_id, "10.77.0.2", false);
@@ -400,6 +453,31 @@ static void test_name_leads_through_the_virtual_ip_to_a_ready_backend(void **sta
     (void)shutdown(server_fd, SHUT_RDWR);
     assert_int_equal(uv_thread_join(&server), 0);
     (void)close(server_fd);
+}
+
+static void test_other_names_are_asked_of_the_host_s_resolver(void **state)
+{
+    struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(53) };
+    struct client found = { .name = "example" }, silence = { .name = "example" };
+    uv_thread_t upstream;
+
+    (void)state;
+    if (!is_ready)
+        skip();
+    (void)inet_pton(AF_INET, "127.0.0.1", &addr.sin_addr);
+    upstream_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(upstream_fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
+    assert_int_equal(uv_thread_create(&upstream, be_upstream, NULL), 0);
+    run_in(&found, &alice_id);
+    assert_int_equal(found.rcode, 0);
+    assert_string_equal(found.address, "203.0.113.7");
+
+    assert_int_equal(sendto(upstream_fd, "end", 3, 0, (const struct sockaddr *)&addr, sizeof(addr)),
+                     3);
+    assert_int_equal(uv_thread_join(&upstream), 0);
+    (void)close(upstream_fd);
+    run_in(&silence, &alice_id); /* nobody is there any more */
+    assert_int_equal(silence.rcode, 2);
 }
 
 /* A namespace that is no sandbox: the world outside, 192.0.2.10, beside the host's 192.0.2.1. */
@@ -503,6 +581,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_published_port_leads_to_a_backend_that_sees_the_client),
         cmocka_unit_test(test_name_leads_through_the_virtual_ip_to_a_ready_backend),
+        cmocka_unit_test(test_other_names_are_asked_of_the_host_s_resolver),
     };
 
     return cmocka_run_group_tests_name("services", tests, set_up, tear_down);

@@ -193,8 +193,9 @@ struct stream_callbacks {
     void *owner;
     /* Output as it comes; borrowed for the call. */
     void (*on_output)(void *owner, enum stream_source source, struct slice bytes);
-    /* The last call. exec: the command's exit code, or err when it could not be run (126 not
-     * executable, 127 not found, with err ERR_INVALID). attach: the container ended or
+    /* The last call. exec: the command's exit code, or err when the container cannot take one. A
+     * command that cannot be run (not there, not executable) is the OCI runtime's to tell: its
+     * reason comes as STREAM_STDERR, with its exit code. attach: the container ended or
      * runtime_stream_close() was called, exit_code 0. The stream is freed on return. */
     void (*on_end)(void *owner, int err, const char *message, int exit_code);
 };

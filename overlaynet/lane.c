@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -114,6 +115,8 @@ static void *run(void *arg)
     struct lane *l = arg;
     struct epoll_event events[EVENTS_MAX];
 
+    /* Packets should not queue behind what the host computes; refused without the privilege. */
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), LANE_NICE);
     while (!atomic_load_explicit(&l->is_stopping, memory_order_acquire)) {
         int count = epoll_wait(l->epoll_fd, events, EVENTS_MAX, -1);
 

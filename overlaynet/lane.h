@@ -27,7 +27,8 @@
 #define LANE_FRAMES_PER_TURN 32
 #define LANE_MESSAGES        16 /* of one recvmmsg */
 #define LANE_MESSAGE_ROOM    65536
-#define LANE_KEYS            64 /* prepared keys in each direction */
+#define LANE_KEYS            64  /* prepared keys in each direction */
+#define LANE_NICE            -10 /* before ordinary work of the host, behind the kernel's own */
 #define LANE_NOTES           256
 #define LANE_SEND_WAIT_MS    5 /* for room in a full socket, then packets are dropped */
 

@@ -18,12 +18,12 @@ for _ in 1 2 3; do is_found || sleep 3; done
 wait_for "the path's MTU" is_found
 
 # 1326 = 1400 - 74: a full packet passes, a larger one is answered and not lost in silence.
-in_box a web ping -q -c 1 -W 1 -M do -s 1298 10.0.9.21 >/dev/null || fail "a packet that fits"
-in_box a web ping -c 1 -W 1 -M do -s 1398 10.0.9.21 | grep -q "mtu = 1326" ||
-    in_box a web ping -c 1 -W 1 -M do -s 1398 10.0.9.21 2>&1 | grep -q "mtu=1326" ||
+in_box a web ping -q -c 1 -W 1 -M "do" -s 1298 10.0.9.21 >/dev/null || fail "a packet that fits"
+in_box a web ping -c 1 -W 1 -M "do" -s 1398 10.0.9.21 | grep -q "mtu = 1326" ||
+    in_box a web ping -c 1 -W 1 -M "do" -s 1398 10.0.9.21 2>&1 | grep -q "mtu=1326" ||
     fail "no word about a packet that is too big"
 in_box a web ip route get 10.0.9.21 | grep -q "mtu 1326" || fail "the container did not learn"
-! in_box a web ping -q -c 1 -W 1 -M do -s 1378 fd00:9::21 >/dev/null 2>&1 || fail "too big, IPv6"
+! in_box a web ping -q -c 1 -W 1 -M "do" -s 1378 fd00:9::21 >/dev/null 2>&1 || fail "too big, IPv6"
 in_box a web ip -6 route get fd00:9::21 | grep -q "mtu 1326" || fail "the container did not learn, IPv6"
 
 # TCP in both directions, also with segments made before anybody knew.

@@ -19,7 +19,7 @@ pings a web fd00:9::21 >/dev/null || fail "IPv6 between hosts"
 pings b db 10.0.9.12 >/dev/null || fail "IPv4 to the second container"
 pings a web 10.0.9.12 >/dev/null || fail "IPv4 on the host"
 pings a web fd00:9::12 >/dev/null || fail "IPv6 on the host"
-in_box a web ping -q -c 1 -W 1 -M do -s 1398 10.0.9.21 >/dev/null || fail "a full packet"
+in_box a web ping -q -c 1 -W 1 -M "do" -s 1398 10.0.9.21 >/dev/null || fail "a full packet"
 
 # Nothing in clear: a marker goes over TCP and UDP while the wire is recorded.
 marker="CLEAR-$RANDOM-MARKER"

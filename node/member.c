@@ -1,13 +1,7 @@
-/* Becoming active, ceasing to be. What is on disk under <state_dir>:
- *     node/     identity: keys, certificate, roots (identity.h)
- *     member/   file "member" (struct member_file), file "data-key"
- *     raft/ store/   of a manager     agent/   the assignment     overlay/   its epoch
- * The identity's membership is what makes a node a member; it is written last at init and
- * join, and removed first when leaving. */
+/* Becoming active, ceasing to be. What a node keeps of it on disk: member_files.c. */
 #include "node/member.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,10 +21,7 @@
 
 #define RENEW_CHECK_MS      (3600 * 1000)
 #define RENEW_RETRY_MS      (30 * 1000)
-#define MEMBER_FILE_LEN_MAX 65536
 #define SUBNET_SIZE_DEFAULT 24
-
-FIELDS_DEFINE(member_file, MEMBER_FILE_FIELDS);
 
 wall_ns member_wall_now(void)
 {
@@ -39,117 +30,6 @@ wall_ns member_wall_now(void)
     if (uv_gettimeofday(&tv) != 0)
         return 0;
     return tv.tv_sec * INT64_C(1000000000) + (int64_t)tv.tv_usec * 1000;
-}
-
-/* --- Files */
-
-static const char *sub_dir(const struct member *m, const char *name,
-                           char out[OPTIONS_PATH_MAX + 64])
-{
-    (void)snprintf(out, OPTIONS_PATH_MAX + 64, "%s/%s", m->cfg.options->state_dir, name);
-    return out;
-}
-
-static int write_member_file(const struct member *m)
-{
-    char dir[OPTIONS_PATH_MAX + 64];
-    struct buf bytes;
-    int rc;
-
-    buf_init(&bytes, MEMBER_FILE_LEN_MAX);
-    rc = state_dir_make(sub_dir(m, "member", dir));
-    if (rc == 0)
-        rc = fields_encode(&member_file_type, &m->file, &bytes, NULL);
-    if (rc == 0)
-        rc = state_file_write(dir, "member", buf_slice(&bytes));
-    buf_deinit(&bytes);
-    return rc;
-}
-
-int member_save(struct member *m)
-{
-    char dir[OPTIONS_PATH_MAX + 64];
-    int rc = write_member_file(m);
-
-    return rc < 0 ? rc : identity_save(sub_dir(m, "node", dir), &m->identity);
-}
-
-static int read_member_file(struct member *m)
-{
-    char dir[OPTIONS_PATH_MAX + 64];
-    struct buf bytes;
-    int rc;
-
-    buf_init(&bytes, MEMBER_FILE_LEN_MAX);
-    rc = state_file_read(sub_dir(m, "member", dir), "member", &bytes);
-    if (rc == 0 && fields_decode(&member_file_type, buf_slice(&bytes), &m->file, NULL) < 0)
-        rc = ERR_CORRUPT;
-    buf_deinit(&bytes);
-    return rc;
-}
-
-/* The key that seals what this node has on disk. Made on first use. */
-static int read_data_key(struct member *m)
-{
-    char dir[OPTIONS_PATH_MAX + 64];
-    struct buf bytes;
-    int rc;
-
-    buf_init(&bytes, DATA_KEY_LEN);
-    rc = state_dir_make(sub_dir(m, "member", dir));
-    if (rc == 0)
-        rc = state_file_read(dir, "data-key", &bytes);
-    if (rc == 0 && bytes.len != DATA_KEY_LEN)
-        rc = ERR_CORRUPT;
-    if (rc == 0)
-        memcpy(m->data_key, bytes.ptr, DATA_KEY_LEN);
-    if (rc == -ENOENT) {
-        randombytes_buf(m->data_key, DATA_KEY_LEN);
-        rc = state_file_write(dir, "data-key", slice_of(m->data_key, DATA_KEY_LEN));
-    }
-    if (bytes.ptr != NULL)
-        sodium_memzero(bytes.ptr, bytes.len);
-    buf_deinit(&bytes);
-    return rc;
-}
-
-static int read_identity(struct member *m)
-{
-    uint8_t seed[NODE_KEYS_SEED_LEN];
-    char dir[OPTIONS_PATH_MAX + 64];
-    int rc = identity_load(sub_dir(m, "node", dir), &m->identity);
-
-    if (rc != -ENOENT)
-        return rc;
-    randombytes_buf(seed, sizeof(seed));
-    node_keys_init(&m->identity.keys, seed);
-    sodium_memzero(seed, sizeof(seed));
-    return identity_save(dir, &m->identity);
-}
-
-static int remove_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
-/* What belonged to a cluster that this node is not in any more. */
-static void wipe(struct member *m)
-{
-    static const char *const dirs[] = { "member", "raft", "store", "agent", "overlay" };
-    char dir[OPTIONS_PATH_MAX + 64];
-
-    m->identity.is_member = false;
-    if (identity_save(sub_dir(m, "node", dir), &m->identity) < 0)
-        log_error("member", "%s: the membership cannot be removed", dir);
-    for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
-        (void)nftw(sub_dir(m, dirs[i], dir), remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-    fields_deinit(&member_file_type, &m->file);
-    fields_deinit(&cluster_record_type, &m->record);
-    m->has_record = false;
-    sodium_memzero(m->data_key, sizeof(m->data_key));
 }
 
 /* --- Activation: everything that exists only in a cluster */
@@ -168,7 +48,7 @@ static int open_overlay(struct member *m)
     char state[OPTIONS_PATH_MAX + 64], why[256] = "";
     struct overlay_config cfg = {
         .loop = m->cfg.loop,
-        .state_dir = sub_dir(m, "overlay", state),
+        .state_dir = member_dir(m, "overlay", state),
         .run_dir = m->cfg.options->run_dir,
         .node_id = m->identity.cert.node,
         .bind = { .port = (uint16_t)m->cfg.options->data_port },
@@ -206,7 +86,7 @@ static int open_host(struct member *m)
     char state[OPTIONS_PATH_MAX + 64];
     struct host_config cfg = {
         .loop = m->cfg.loop,
-        .state_dir = sub_dir(m, "agent", state),
+        .state_dir = member_dir(m, "agent", state),
         .node_id = m->identity.cert.node,
         .description = &m->description,
         .runtime = m->cfg.runtime,
@@ -292,12 +172,11 @@ int member_start_manager(struct member *m, bool bootstrap)
 static void on_manager_stopped(void *ctx)
 {
     struct member *m = ctx;
-    char dir[OPTIONS_PATH_MAX + 64];
 
     m->manager = NULL;
     m->closing_manager = false;
-    (void)nftw(sub_dir(m, "raft", dir), remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-    (void)nftw(sub_dir(m, "store", dir), remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    member_remove_dir(m, "raft");
+    member_remove_dir(m, "store");
     role_check_renewal(m);
 }
 
@@ -382,11 +261,11 @@ int member_new(const struct member_config *cfg, struct member **out)
     CHECK(uv_timer_init(cfg->loop, &m->renew_timer) == 0);
     m->timer.data = m;
     m->renew_timer.data = m;
-    rc = read_identity(m);
+    rc = member_read_identity(m);
     if (rc == 0 && m->identity.is_member)
-        rc = read_member_file(m);
+        rc = member_read_file(m);
     if (rc == 0 && m->identity.is_member)
-        rc = read_data_key(m);
+        rc = member_read_data_key(m);
     if (rc < 0) {
         m->state = MEMBER_ERROR;
         (void)snprintf(m->error, sizeof(m->error),
@@ -644,7 +523,7 @@ void member_init(struct member *m, const struct member_init *init, member_done d
     m->file.raft_id |= 1; /* never 0 */
     rc = choose_address(m, init->advertise, NULL);
     if (rc == 0)
-        rc = read_data_key(m);
+        rc = member_read_data_key(m);
     m->new_cluster = calloc(1, sizeof(*m->new_cluster));
     m->new_node = calloc(1, sizeof(*m->new_node));
     if (rc == 0 && (m->new_cluster == NULL || m->new_node == NULL))
@@ -751,7 +630,7 @@ void member_join(struct member *m, const struct member_join *join, member_done d
     m->file.raft_id = 0;
     rc = choose_address(m, join->advertise, NULL);
     if (rc == 0)
-        rc = read_data_key(m);
+        rc = member_read_data_key(m);
     if (rc == 0)
         rc = start_join(m, join);
     if (rc < 0)
@@ -857,7 +736,7 @@ static void after_close(struct member *m)
         uv_close((uv_handle_t *)&m->renew_timer, on_timer_closed);
         return;
     }
-    wipe(m); /* the cluster was left */
+    member_wipe(m); /* the cluster was left */
     m->state = MEMBER_NONE;
     finder_init(&m->finder);
     m->contact_count = 0;

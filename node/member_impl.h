@@ -63,10 +63,19 @@ struct member {
 /* member.c */
 wall_ns member_wall_now(void);
 NODISCARD int member_activate(struct member *m);
-NODISCARD int member_save(struct member *m);
 void member_finish(struct member *m, int err, const char *why);
 NODISCARD int member_start_manager(struct member *m, bool bootstrap);
 void member_stop_manager(struct member *m);
+
+/* member_files.c: what is on disk. member_dir writes the path of a folder to `out`. */
+const char *member_dir(const struct member *m, const char *name, char out[OPTIONS_PATH_MAX + 64]);
+NODISCARD int member_save(struct member *m);
+NODISCARD int member_read_file(struct member *m);
+NODISCARD int member_read_data_key(struct member *m);
+NODISCARD int member_read_identity(struct member *m);
+void member_remove_dir(const struct member *m,
+                       const char *name); /* and all in it, if it is there */
+void member_wipe(struct member *m);       /* forgets the cluster that the node is not in any more */
 
 /* member_traffic.c: what comes over links and gossip, and where it goes */
 NODISCARD int traffic_open_links(struct member *m);

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # A cluster on one machine: hosts are network namespaces on a bridge, each with a real daemon.
 # Source it; then: cluster_up N, host I COMMAND.., shoal I ARGS.., cluster_down.
 # Names carry the process id, so two clusters may run side by side. Everything made here is taken

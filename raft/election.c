@@ -69,12 +69,22 @@ void note_leader(struct raft *r, raft_node_id leader)
     r->election_deadline = mono_after(r->now, r->election_patience);
 }
 
+/* A voter by the newest configuration, or by the one that is known to be committed: until the
+ * newest one is committed, a node that it demotes or removes may be the only one with a log that
+ * can win. [Diss] 4.2.2 */
+static bool is_voter(const struct raft *r)
+{
+    const struct raft_member *m = raft_conf_find(conf_at(r, r->commit_index), r->cfg.id);
+    uint32_t flags = own_flags(r) | (m == NULL ? 0 : m->flags);
+
+    return (flags & (RAFT_VOTER | RAFT_VOTER_OLD)) != 0;
+}
+
 /* Only voters campaign, and only whole ones: a node whose disk lost entries would win with a log
  * that is older than what it promised, one that is installing has two states at once. */
 bool may_campaign(const struct raft *r)
 {
-    return r->started && !r->stopping && !is_repairing(r) && !is_installing(r) &&
-           (own_flags(r) & (RAFT_VOTER | RAFT_VOTER_OLD)) != 0;
+    return r->started && !r->stopping && !is_repairing(r) && !is_installing(r) && is_voter(r);
 }
 
 static void become_leader(struct raft *r)

@@ -301,8 +301,6 @@ void member_start(struct member *m)
     m->state = MEMBER_ACTIVE;
     runtime_container_list(m->cfg.runtime, adopt, m);
     serve(m);
-    overlay_settle(m->overlay);
-    overlay_services_settle(m->services);
 }
 
 void member_fetch_image(struct member *m, const char *reference, host_image_done done, void *owner)

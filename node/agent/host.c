@@ -97,6 +97,17 @@ static void send_report(struct host *h, const struct report *report)
     h->cfg.send(h->cfg.ctx, &frame);
 }
 
+/* Once an assignment is carried out, what the last run left and nobody asks for may go. */
+static void settle(struct host *h)
+{
+    if (h->settled || h->operations > 0 || agent_version(h->agent) == 0)
+        return;
+    h->settled = true;
+    overlay_settle(h->cfg.overlay);
+    if (h->cfg.services != NULL)
+        overlay_services_settle(h->cfg.services);
+}
+
 static void turn(struct host *h)
 {
     struct agent_output out;
@@ -107,6 +118,7 @@ static void turn(struct host *h)
         send_report(h, out.report);
     for (size_t i = 0; i < out.operations.count; i++)
         host_operation_start(h, &out.operations.items[i]);
+    settle(h);
     set_deadline(h, out.deadline_ns);
 }
 

@@ -114,7 +114,7 @@ make_image() {
     local root=$WORK/root applet
     mkdir -p "$root"/{bin,etc,proc,sys,dev,tmp,run}
     cp "$(command -v busybox)" "$root/bin/busybox"
-    for applet in sh sleep echo httpd wget ping nslookup ip cat hostname mkdir seq; do
+    for applet in sh sleep echo httpd wget ping nslookup ip cat hostname mkdir seq sed head; do
         ln -sf busybox "$root/bin/$applet"
     done
     echo 'root:x:0:0:root:/:/bin/sh' >"$root/etc/passwd"

@@ -293,6 +293,7 @@ static void lead(struct manager *m)
     m->changing = false;
     control_start(m->control, m->store, now_both());
     dispatcher_reset(m->dispatcher);
+    m->cfg.on_leader(m->cfg.ctx, &m->leader); /* again: now it takes what it is told */
     wake(m);
 }
 

@@ -73,6 +73,24 @@ void traffic_dispatch_to(void *ctx, const struct id *node, const struct dispatch
         link_drop(m->links, node, ERR_FULL);
 }
 
+static void tell_reachable(struct member *m, const struct id *id, enum control_hearing what);
+
+/* A new leader has not heard what gossip told this node before. */
+static void tell_all(struct member *m)
+{
+    struct gossip_member_info info;
+    size_t cursor = 0;
+
+    while (m->gossip != NULL && gossip_member_next(gossip_driver_core(m->gossip), &cursor, &info)) {
+        if (info.status == GOSSIP_UNREACHABLE)
+            tell_reachable(m, &info.id, CONTROL_UNREACHABLE);
+        else if (info.status == GOSSIP_LEFT)
+            tell_reachable(m, &info.id, CONTROL_LEFT);
+        else
+            tell_reachable(m, &info.id, CONTROL_ALIVE);
+    }
+}
+
 void traffic_on_leader(void *ctx, const struct id *leader)
 {
     struct member *m = ctx;
@@ -81,6 +99,8 @@ void traffic_on_leader(void *ctx, const struct id *leader)
         return;
     finder_redirect(&m->finder, leader, uv_hrtime());
     traffic_turn(m);
+    if (m->manager != NULL && manager_is_leader(m->manager))
+        tell_all(m);
 }
 
 static void take_frame(struct member *m, const struct id *from, const struct dispatch *frame)
@@ -132,6 +152,23 @@ static void on_dispatch(void *ctx, const struct link_peer *from, enum link_chann
 
 /* --- Links */
 
+static void tell_reachable(struct member *m, const struct id *id, enum control_hearing what)
+{
+    if (m->manager != NULL && !m->closing_manager &&
+        (what != CONTROL_UNREACHABLE || !link_is_up(m->links, id)))
+        manager_heard(m->manager, id, what);
+    if (m->host != NULL) /* it is closed before gossip is */
+        host_reachable(m->host, id, what == CONTROL_ALIVE);
+}
+
+static bool gossip_says_unreachable(const struct member *m, const struct id *id)
+{
+    struct gossip_member_info info;
+
+    return m->gossip != NULL && gossip_member_get(gossip_driver_core(m->gossip), id, &info) == 0 &&
+           info.status == GOSSIP_UNREACHABLE;
+}
+
 static void on_peer_up(void *ctx, const struct link_peer *peer)
 {
     struct member *m = ctx;
@@ -154,6 +191,8 @@ static void on_peer_down(void *ctx, const struct link_peer *peer, int reason)
         gossip_driver_link_lost(m->gossip, &peer->node);
     if (m->manager != NULL && !m->closing_manager)
         manager_link_down(m->manager, &peer->node);
+    if (gossip_says_unreachable(m, &peer->node)) /* the link had spoken for it until now */
+        tell_reachable(m, &peer->node, CONTROL_UNREACHABLE);
     finder_lost(&m->finder, &peer->node, uv_hrtime());
     traffic_turn(m);
 }
@@ -249,15 +288,6 @@ static void judge_candidate(struct member *m, const struct gossip_notice *notice
         gossip_driver_trust(m->gossip, &notice->id, cert.identity_key);
     else
         gossip_driver_forget(m->gossip, &notice->id);
-}
-
-static void tell_reachable(struct member *m, const struct id *id, enum control_hearing what)
-{
-    if (m->manager != NULL && !m->closing_manager &&
-        (what != CONTROL_UNREACHABLE || !link_is_up(m->links, id)))
-        manager_heard(m->manager, id, what);
-    if (m->host != NULL) /* it is closed before gossip is */
-        host_reachable(m->host, id, what == CONTROL_ALIVE);
 }
 
 static void on_notice(void *ctx, const struct gossip_notice *notice)

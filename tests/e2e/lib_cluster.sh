@@ -109,7 +109,7 @@ cluster_join() { # all hosts: the first two more as managers
     done
 }
 
-# An image of busybox: a shell, a web server, a client.
+# An image: a shell and a web server of busybox, and curl.
 make_image() {
     local root=$WORK/root applet
     mkdir -p "$root"/{bin,etc,proc,sys,dev,tmp,run}
@@ -117,6 +117,13 @@ make_image() {
     for applet in sh sleep echo httpd wget ping nslookup ip cat hostname mkdir seq sed head; do
         ln -sf busybox "$root/bin/$applet"
     done
+    # Static programs cannot resolve names through glibc: curl, with its libraries, can.
+    cp "$(command -v curl)" "$root/bin/curl"
+    ldd "$(command -v curl)" | grep -o '/[^ ]*' | while read -r library; do
+        mkdir -p "$root$(dirname "$library")"
+        cp "$library" "$root$library"
+    done
+    echo 'hosts: files dns' >"$root/etc/nsswitch.conf"
     echo 'root:x:0:0:root:/:/bin/sh' >"$root/etc/passwd"
     tar -C "$root" -cf "$WORK/image.tar" .
 }

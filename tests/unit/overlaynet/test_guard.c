@@ -166,8 +166,9 @@ static void test_groups_are_refused(void **state)
 /* The verdict of the program that the kernel runs; false when it cannot be run here. */
 static bool run_in_kernel(int program, size_t len, int *verdict)
 {
-    LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = (uint32_t)len,
-                .repeat = 1);
+    struct bpf_test_run_opts opts = {
+        .sz = sizeof(opts), .data_in = frame, .data_size_in = (uint32_t)len, .repeat = 1
+    };
 
     if (bpf_prog_test_run_opts(program, &opts) < 0)
         return false;

@@ -17,7 +17,7 @@ struct host {
     int open_handles;
     bool awake; /* something happened since the last turn */
     bool started, closing;
-    bool settled; /* overlay and services know all that should be, and removed the rest */
+    bool settled;      /* overlay and services know all that should be, and removed the rest */
     size_t operations; /* under way, of runtime, overlay and image fetching */
 
     struct id leaving[LEAVING_MAX]; /* networks to be removed once no sandbox uses them */

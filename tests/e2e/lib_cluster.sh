@@ -22,6 +22,7 @@ fail() {
 }
 
 need() {
+    [ -x "$SHOAL" ] || { say "skipped: this build has no $SHOAL"; exit 77; }
     [ "$(id -u)" = 0 ] || { say "skipped: needs root"; exit 77; }
     ip netns add "$CLUSTER-try" 2>/dev/null || { say "skipped: network namespaces cannot be made here"; exit 77; }
     ip netns del "$CLUSTER-try"

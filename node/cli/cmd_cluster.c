@@ -52,7 +52,7 @@ static int run_init(struct invocation *in)
         "{s:s, s:s, s:s, s:o, s:i, s:{}}", "ListenAddr", "", "AdvertiseAddr",
         args_text(&in->args, "advertise-addr", ""), "Availability",
         args_text(&in->args, "availability", ""), "DefaultAddrPool", texts_of(pools), "SubnetSize",
-        atoi(args_text(&in->args, "default-addr-pool-mask-length", "24")), "Spec");
+        (int)strtol(args_text(&in->args, "default-addr-pool-mask-length", "24"), NULL, 10), "Spec");
     json_t *id = NULL, *swarm;
     int status = call(in, "POST", body, &id, "/swarm/init");
 

@@ -151,36 +151,54 @@ static void set_texts(const struct args *a, const char *option, json_t *object, 
         (void)json_object_set_new(object, key, texts_of(args_list(a, option)));
 }
 
+static bool take_number(const char *part, const char *key, unsigned *out)
+{
+    size_t len = strlen(key);
+
+    if (strncmp(part, key, len) != 0)
+        return false;
+    *out = (unsigned)strtoul(part + len, NULL, 10);
+    return true;
+}
+
+static bool take_word(const char *part, const char *key, char *out, size_t cap)
+{
+    size_t len = strlen(key);
+
+    if (strncmp(part, key, len) != 0)
+        return false;
+    (void)snprintf(out, cap, "%s", part + len);
+    return true;
+}
+
 /* "8080:80/udp", "80", or "published=8080,target=80,protocol=udp,mode=host". */
 static int add_port(json_t *ports, const char *text)
 {
     unsigned published = 0, target = 0;
-    char protocol[16] = "tcp", mode[16] = "ingress", rest[256];
+    char protocol[16] = "tcp", mode[16] = "ingress", rest[256], *save = NULL;
 
     (void)snprintf(rest, sizeof(rest), "%s", text);
     if (strchr(text, '=') != NULL) {
-        char *save = NULL;
-
         for (char *part = strtok_r(rest, ",", &save); part != NULL;
              part = strtok_r(NULL, ",", &save))
-            if (sscanf(part, "published=%u", &published) != 1 &&
-                sscanf(part, "target=%u", &target) != 1 &&
-                sscanf(part, "protocol=%15s", protocol) != 1 &&
-                sscanf(part, "mode=%15s", mode) != 1)
+            if (!take_number(part, "published=", &published) &&
+                !take_number(part, "target=", &target) &&
+                !take_word(part, "protocol=", protocol, sizeof(protocol)) &&
+                !take_word(part, "mode=", mode, sizeof(mode)))
                 return bad("publish", text, "unknown part");
     } else {
-        char *slash = strchr(rest, '/');
+        char *slash = strchr(rest, '/'), *colon = strchr(rest, ':');
 
         if (slash != NULL) {
             (void)snprintf(protocol, sizeof(protocol), "%s", slash + 1);
             *slash = '\0';
         }
-        if (sscanf(rest, "%u:%u", &published, &target) != 2) {
-            published = 0;
-            if (sscanf(rest, "%u", &target) != 1)
-                return bad("publish", text, "give 8080:80, 80 or published=8080,target=80");
-        }
+        if (colon != NULL)
+            (void)take_number(rest, "", &published);
+        (void)take_number(colon == NULL ? rest : colon + 1, "", &target);
     }
+    if (target == 0 || target > 65535 || published > 65535)
+        return bad("publish", text, "give 8080:80, 80 or published=8080,target=80");
     return json_array_append_new(ports, json_pack("{s:s, s:i, s:i, s:s}", "Protocol", protocol,
                                                   "TargetPort", (int)target, "PublishedPort",
                                                   (int)published, "PublishMode", mode));

@@ -65,10 +65,12 @@ lab_up() {
 }
 
 host_ip() { echo "${UNDERLAY:-10.200.0.}$(cat "$LAB_DIR/$1/index")"; }
+# In the background: EXEC=exec on_host .. & (the same with in_box). Then $! is the program itself and
+# not a shell, whose end would leave the program behind with the pipes of whoever runs the test.
 on_host() {
     on=$1
     shift
-    nsenter --net="/run/netns/$LAB$on" "$@"
+    ${EXEC:-} nsenter --net="/run/netns/$LAB$on" "$@"
 }
 
 # wait_for WHAT COMMAND..: until it succeeds, at most 10 s
@@ -124,7 +126,7 @@ counter_is_at_least() { [ "$(counter "$1" "$2" "${4:-}")" -ge "$3" ]; }
 in_box() { # HOST BOX COMMAND..
     bx=$LAB_DIR/$1/box.$2
     shift 2
-    nsenter --net="$(cat "$bx")" "$@"
+    ${EXEC:-} nsenter --net="$(cat "$bx")" "$@"
 }
 
 # all_know: every host knows every other as a peer

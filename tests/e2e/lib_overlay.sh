@@ -65,7 +65,7 @@ lab_up() {
 }
 
 host_ip() { echo "${UNDERLAY:-10.200.0.}$(cat "$LAB_DIR/$1/index")"; }
-# In the background: EXEC=exec on_host .. & (the same with in_box). Then $! is the program itself and
+# In the background: EXEC="exec" on_host .. & (the same with in_box). Then $! is the program itself and
 # not a shell, whose end would leave the program behind with the pipes of whoever runs the test.
 on_host() {
     on=$1

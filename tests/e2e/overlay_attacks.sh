@@ -24,7 +24,7 @@ hex() { printf "$(echo "$*" | sed 's/[: ]//g; s/../\\x&/g')"; }
 raw() { in_box a evil socat -u - INTERFACE:eth0; }
 listen() { # HOST BOX: record what reaches a container
     : >"$LAB_DIR/tcpdump.err"
-    EXEC=exec in_box "$1" "$2" tcpdump -n -l -i eth0 -Q in >"$LAB_DIR/seen" 2>"$LAB_DIR/tcpdump.err" &
+    EXEC="exec" in_box "$1" "$2" tcpdump -n -l -i eth0 -Q in >"$LAB_DIR/seen" 2>"$LAB_DIR/tcpdump.err" &
     echo $! >"$LAB_DIR/pids/listen"
     wait_for "tcpdump" grep -q "listening on" "$LAB_DIR/tcpdump.err"
 }
@@ -86,7 +86,7 @@ kill "$(cat "$LAB_DIR/pids/listen")"
 
 # Without keys nothing leaves, least of all in clear.
 : >"$LAB_DIR/tcpdump.err"
-EXEC=exec on_host c tcpdump -n -l -i w0 udp or arp >"$LAB_DIR/wire" 2>"$LAB_DIR/tcpdump.err" &
+EXEC="exec" on_host c tcpdump -n -l -i w0 udp or arp >"$LAB_DIR/wire" 2>"$LAB_DIR/tcpdump.err" &
 echo $! >"$LAB_DIR/pids/wire"
 wait_for "tcpdump" grep -q "listening on" "$LAB_DIR/tcpdump.err"
 say c ep front ghost d 10.0.8.99 - >/dev/null

@@ -21,7 +21,7 @@ pings b pub_b 10.0.5.1 >/dev/null || fail "clear, the other way"
 pings a sec_a 10.0.9.2 >/dev/null || fail "sealed"
 in_box a pub_a ping -q -c 1 -W 1 -M "do" -s 1422 10.0.5.2 >/dev/null || fail "a full packet"
 
-EXEC=exec on_host b tcpdump -i w0 -n -U -w "$LAB_DIR/wire.pcap" udp >/dev/null 2>"$LAB_DIR/tcpdump.err" &
+EXEC="exec" on_host b tcpdump -i w0 -n -U -w "$LAB_DIR/wire.pcap" udp >/dev/null 2>"$LAB_DIR/tcpdump.err" &
 echo $! >"$LAB_DIR/pids/tcpdump"
 wait_for "tcpdump" grep -q "listening on" "$LAB_DIR/tcpdump.err"
 in_box a sec_a ping -q -c 2 -i 0.05 -W 1 -p 5ec5ec5ec5ec5ec5 -s 200 10.0.9.2 >/dev/null

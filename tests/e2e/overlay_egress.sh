@@ -14,7 +14,7 @@ HOSTS=a box a shut hidden 10.0.8.11 -
 HOSTS="a world"
 
 # Out, under the host's address.
-EXEC=exec on_host world tcpdump -n -l -i w0 icmp >"$LAB_DIR/seen" 2>"$LAB_DIR/tcpdump.err" &
+EXEC="exec" on_host world tcpdump -n -l -i w0 icmp >"$LAB_DIR/seen" 2>"$LAB_DIR/tcpdump.err" &
 echo $! >"$LAB_DIR/pids/tcpdump"
 wait_for "tcpdump" grep -q "listening on" "$LAB_DIR/tcpdump.err"
 pings a web 10.200.0.2 >/dev/null || fail "no way out"
@@ -33,7 +33,7 @@ in_box a web ip addr del "$app/18" dev egress0
 
 # In: the published port, from elsewhere and from the host itself; the client's address is kept.
 serve() {
-    EXEC=exec in_box a web socat TCP-LISTEN:80,fork,reuseaddr SYSTEM:'echo from $SOCAT_PEERADDR' &
+    EXEC="exec" in_box a web socat TCP-LISTEN:80,fork,reuseaddr SYSTEM:'echo from $SOCAT_PEERADDR' &
     echo $! >"$LAB_DIR/pids/web"
     wait_for "listener" is_listening a web 80
 }

@@ -29,7 +29,7 @@ in_box a web ip -6 route get fd00:9::21 | grep -q "mtu 1326" || fail "the contai
 # TCP in both directions, also with segments made before anybody knew.
 for way in a:web:b:db:10.0.9.21 b:db:a:web:10.0.9.11; do
     IFS=: read -r from fbox to tbox addr <<<"$way"
-    EXEC=exec in_box "$to" "$tbox" timeout 20 socat -u TCP-LISTEN:5000,reuseaddr CREATE:"$LAB_DIR/got" &
+    EXEC="exec" in_box "$to" "$tbox" timeout 20 socat -u TCP-LISTEN:5000,reuseaddr CREATE:"$LAB_DIR/got" &
     wait_for "listener" is_listening "$to" "$tbox" 5000
     head -c 20000000 /dev/zero | timeout 20 nsenter --net="$(cat "$LAB_DIR/$from/box.$fbox")" \
         socat -u - TCP:"$addr":5000 || fail "transfer $way"

@@ -24,7 +24,7 @@ box b db back 10.0.9.21 fd00:9::21
 wait_for "a session" is_up a b
 pings a web 10.0.9.21 >/dev/null || fail "before"
 
-EXEC=exec in_box a web ping -q -i 0.02 -c 150 10.0.9.12 >"$LAB_DIR/local" &
+EXEC="exec" in_box a web ping -q -i 0.02 -c 150 10.0.9.12 >"$LAB_DIR/local" &
 local_ping=$!
 # Not through in_box: the pid must be that of ping, or it would outlive the test.
 nsenter --net="$(cat "$LAB_DIR/b/box.db")" ping -D -i 0.02 10.0.9.11 >"$LAB_DIR/remote" 2>&1 &

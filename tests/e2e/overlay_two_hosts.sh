@@ -23,10 +23,10 @@ in_box a web ping -q -c 1 -W 1 -M "do" -s 1398 10.0.9.21 >/dev/null || fail "a f
 
 # Nothing in clear: a marker goes over TCP and UDP while the wire is recorded.
 marker="CLEAR-$RANDOM-MARKER"
-EXEC=exec on_host b tcpdump -i w0 -w "$LAB_DIR/wire.pcap" -s 0 -U >/dev/null 2>"$LAB_DIR/tcpdump.err" &
+EXEC="exec" on_host b tcpdump -i w0 -w "$LAB_DIR/wire.pcap" -s 0 -U >/dev/null 2>"$LAB_DIR/tcpdump.err" &
 echo $! >"$LAB_DIR/pids/tcpdump"
 wait_for "tcpdump" grep -q "listening on" "$LAB_DIR/tcpdump.err"
-EXEC=exec in_box b db timeout 10 socat -u TCP-LISTEN:5000 CREATE:"$LAB_DIR/got" &
+EXEC="exec" in_box b db timeout 10 socat -u TCP-LISTEN:5000 CREATE:"$LAB_DIR/got" &
 wait_for "listener" is_listening b db 5000
 for _ in $(seq 500); do echo "$marker"; done | in_box a web socat -u - TCP:10.0.9.21:5000
 echo "$marker" | in_box a web socat -u - UDP:10.0.9.21:5001
@@ -38,7 +38,7 @@ kill "$(cat "$LAB_DIR/pids/tcpdump")"
 ! grep -qa "$marker" "$LAB_DIR/wire.pcap" || fail "the marker is readable on the wire"
 
 # Streams in both directions, IPv4 and IPv6; UDP.
-EXEC=exec in_box b db iperf3 -s >/dev/null 2>&1 &
+EXEC="exec" in_box b db iperf3 -s >/dev/null 2>&1 &
 echo $! >"$LAB_DIR/pids/iperf"
 wait_for "iperf3" is_listening b db 5201
 for to in 10.0.9.21 fd00:9::21; do

@@ -92,9 +92,9 @@ ours_up() {
 }
 
 serve() { # BOX: iperf3 and ping-pong on host b
-    EXEC=exec in_box b "$1" iperf3 -s >/dev/null 2>&1 &
+    EXEC="exec" in_box b "$1" iperf3 -s >/dev/null 2>&1 &
     echo $! >"$LAB_DIR/pids/iperf.$1"
-    EXEC=exec in_box b "$1" "$RTT" server 7000 &
+    EXEC="exec" in_box b "$1" "$RTT" server 7000 &
     echo $! >"$LAB_DIR/pids/rtt.$1"
     wait_for "iperf3 of $1" is_listening b "$1" 5201
     wait_for "ping-pong of $1" is_listening b "$1" 7000

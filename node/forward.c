@@ -112,11 +112,6 @@ void forward_propose(struct links *links, const struct id *leader, struct slice 
 
 /* --- Answering */
 
-struct forward_server {
-    void (*propose)(void *ctx, struct forward_request *request, struct slice bytes);
-    void *ctx;
-};
-
 struct forward_request {
     struct forward_server *server;
     struct link_stream *stream; /* NULL: the asker has gone */
@@ -184,15 +179,10 @@ static int on_stream(void *ctx, const struct link_peer *from, enum link_channel 
     return 0;
 }
 
-void forward_serve(struct links *links,
-                   void (*propose)(void *ctx, struct forward_request *request, struct slice bytes),
-                   void *ctx)
+void forward_serve(struct links *links, struct forward_server *server)
 {
-    static struct forward_server server; /* one manager per process */
-
-    server = (struct forward_server){ .propose = propose, .ctx = ctx };
     links_handle(links, LINK_FORWARD,
-                 &(struct link_handler){ .ctx = &server, .on_stream = on_stream });
+                 &(struct link_handler){ .ctx = server, .on_stream = on_stream });
 }
 
 void forward_answer(struct forward_request *r, int err, const char *why, uint64_t index)

@@ -23,11 +23,14 @@ typedef void (*forward_done)(void *owner, int err, const char *why, uint64_t ind
 void forward_propose(struct links *links, const struct id *leader, struct slice bytes,
                      forward_done done, void *owner);
 
-/* The leader's side: handles the FORWARD channel. `propose` answers by forward_answer(), once. */
+/* The leader's side: handles the FORWARD channel. `propose` answers by forward_answer(), once.
+ * Borrows `server` for as long as the channel is handled. */
 struct forward_request;
-void forward_serve(struct links *links,
-                   void (*propose)(void *ctx, struct forward_request *request, struct slice bytes),
-                   void *ctx);
+struct forward_server {
+    void (*propose)(void *ctx, struct forward_request *request, struct slice bytes);
+    void *ctx;
+};
+void forward_serve(struct links *links, struct forward_server *server);
 void forward_answer(struct forward_request *request, int err, const char *why, uint64_t index);
 
 #endif /* NODE_FORWARD_H */

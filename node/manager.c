@@ -42,6 +42,7 @@ struct manager {
     struct map routes; /* raft id -> struct id *, learned from messages */
     raft_node_id leader_raft_id;
     struct id leader; /* none: unknown */
+    struct forward_server forward;
 
     struct store_batch *gathering; /* applied since the last commit to disk */
     struct store_batch *committing;
@@ -840,7 +841,8 @@ int manager_open(const struct manager_config *cfg, struct manager **out, char *w
     CHECK(uv_prepare_start(&m->pump, on_pump) == 0);
     links_handle(cfg->links, LINK_RAFT,
                  &(struct link_handler){ .ctx = m, .on_message = on_raft_message });
-    forward_serve(cfg->links, on_forward_request, m);
+    m->forward = (struct forward_server){ .propose = on_forward_request, .ctx = m };
+    forward_serve(cfg->links, &m->forward);
     *out = m;
     return 0;
 }

@@ -14,7 +14,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
-#include "node/cluster/state_file.h"
+#include "node/disk/state_file.h"
 
 #define MEMBER_FILE_LEN_MAX 65536
 

@@ -8,7 +8,7 @@
 #include "base/fields.h"
 #include "node/cluster/identity.h"
 #include "node/cluster/link_msg.h"
-#include "node/cluster/state_file.h"
+#include "node/disk/state_file.h"
 
 #define KEYS_NAME       "keys"
 #define MEMBERSHIP_NAME "membership"

@@ -17,8 +17,8 @@
 #include "base/err.h"
 #include "node/cluster/ca.h"
 #include "node/cluster/identity.h"
-#include "node/cluster/state_file.h"
 #include "node/cluster/token.h"
+#include "node/disk/state_file.h"
 
 #define NOW (INT64_C(1790000000) * (wall_ns)NS_PER_S)
 

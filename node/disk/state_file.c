@@ -1,5 +1,5 @@
-/* node/cluster/state_file.c - see state_file.h. */
-#include "node/cluster/state_file.h"
+/* node/disk/state_file.c - see state_file.h. */
+#include "node/disk/state_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -84,6 +84,8 @@ int state_file_write(const char *dir, const char *name, struct slice bytes)
     rc = write_synced(dir_fd, temp, bytes);
     if (rc == 0 && renameat(dir_fd, temp, dir_fd, name) < 0)
         rc = -errno;
+    if (rc < 0)
+        (void)unlinkat(dir_fd, temp, 0); /* a half-written one is of no use; it may hold keys */
     if (rc == 0 && fsync(dir_fd) < 0)
         rc = -errno;
     return close_written(dir_fd, rc);

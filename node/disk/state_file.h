@@ -1,10 +1,10 @@
-/* node/cluster/state_file.h - Small files that must survive a crash.
+/* node/disk/state_file.h - Small files that must survive a crash.
  *
  * A file is replaced in one step: written under another name, synced, renamed, and the directory
  * synced. After a crash there is the old file or the new one. Blocks: call it at start or
  * on a worker thread. */
-#ifndef NODE_CLUSTER_STATE_FILE_H
-#define NODE_CLUSTER_STATE_FILE_H
+#ifndef NODE_DISK_STATE_FILE_H
+#define NODE_DISK_STATE_FILE_H
 
 #include "base/attr.h"
 #include "base/buf.h"
@@ -22,4 +22,4 @@ NODISCARD int state_file_read(const char *dir, const char *name, struct buf *out
 /* Removes dir/name if it is there.  Negative errno */
 NODISCARD int state_file_remove(const char *dir, const char *name);
 
-#endif /* NODE_CLUSTER_STATE_FILE_H */
+#endif /* NODE_DISK_STATE_FILE_H */

@@ -90,21 +90,26 @@ static void stop_monitoring(struct container *c)
     }
 }
 
-void container_free(struct container *c)
+static void unlist(struct container *c)
 {
     struct runtime *rt = c->rt;
     const char *name = text_of(c->record.spec.name);
 
+    if (!c->listed)
+        return;
+    list_remove(&c->link);
+    (void)omap_remove(&rt->by_id, slice_of_str(c->record.spec.id));
+    if (name[0] != '\0' && omap_get(&rt->by_name, slice_of_str(name)) == c)
+        (void)omap_remove(&rt->by_name, slice_of_str(name));
+    c->listed = false;
+    rt->container_count--;
+}
+
+void container_free(struct container *c)
+{
     CHECK(list_is_empty(&c->ops) && !c->busy && !c->on_thread);
     health_stop(c);
-    if (c->listed) {
-        list_remove(&c->link);
-        (void)omap_remove(&rt->by_id, slice_of_str(c->record.spec.id));
-        if (name[0] != '\0' && omap_get(&rt->by_name, slice_of_str(name)) == c)
-            (void)omap_remove(&rt->by_name, slice_of_str(name));
-        c->listed = false;
-        rt->container_count--;
-    }
+    unlist(c);
     c->freed = true;
     stop_monitoring(c);
     close_fd(&c->conmon_fd);
@@ -345,18 +350,27 @@ static void run_op(struct work *w)
     UNREACHABLE("all kinds are above");
 }
 
-static void after_create(struct op *op)
+/* Nobody finds it any more, so nobody can queue for it: whoever did before hears so. */
+static void forget(struct container *c)
+{
+    unlist(c);
+    container_abort_ops(c);
+}
+
+/* True when the container is no more. */
+static bool after_create(struct op *op)
 {
     struct container *c = op->container;
     int err = op->err;
 
-    if (err == 0)
-        container_emit(c, CONTAINER_EVENT_CREATED);
     end_op(op, err);
-    if (err < 0) { /* whoever queued behind it hears the same */
-        container_abort_ops(c);
-        container_free(c);
+    if (err == 0) {
+        container_emit(c, CONTAINER_EVENT_CREATED);
+        return false;
     }
+    forget(c);
+    container_free(c);
+    return true;
 }
 
 static void after_start(struct op *op)
@@ -370,23 +384,25 @@ static void after_start(struct op *op)
         return;
     }
     c->killed = false;
+    container_adopt_running(c); /* first: whoever hears of the start may signal it */
     container_emit(c, CONTAINER_EVENT_STARTED);
-    container_adopt_running(c);
     health_start(c);
 }
 
-static void after_remove(struct op *op)
+/* True when the container is no more. */
+static bool after_remove(struct op *op)
 {
     struct container *c = op->container;
     int err = op->err;
 
     end_op(op, err);
     if (err < 0)
-        return;
+        return false;
+    forget(c);
     container_emit(c, CONTAINER_EVENT_REMOVED);
     container_wake_waiters(c);
-    container_abort_ops(c);
     container_free(c);
+    return true;
 }
 
 static void begin_stop(struct op *op);
@@ -395,14 +411,12 @@ static void on_op_run(struct work *w)
 {
     struct op *op = CONTAINER_OF(w, struct op, work);
     struct container *c = op->container;
-    int err = op->err; /* `op` may go away below */
 
     take_state(c);
     switch (op->kind) {
     case OP_CREATE:
-        after_create(op);
-        if (err < 0)
-            return; /* freed */
+        if (after_create(op))
+            return;
         break;
     case OP_START:
         after_start(op);
@@ -421,9 +435,8 @@ static void on_op_run(struct work *w)
         end_op(op, op->err);
         break;
     case OP_REMOVE:
-        after_remove(op);
-        if (err == 0)
-            return; /* freed */
+        if (after_remove(op))
+            return;
         break;
     }
     if (c->end_seen)

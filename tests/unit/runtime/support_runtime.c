@@ -107,6 +107,8 @@ static void on_event(void *owner, enum container_event_kind kind, const struct c
     e->oom_killed = info->oom_killed;
     e->state = info->state;
     e->health = info->health;
+    if (f->hook != NULL)
+        f->hook(f, kind, info);
 }
 
 void fixture_open(struct fixture *f)
@@ -308,6 +310,39 @@ const struct container_info *wait_exited(struct fixture *f, const char *id)
     runtime_container_wait(f->rt, id, on_waited, &w);
     assert_int_equal(wait_call(&w), 0);
     return runtime_container_inspect(f->rt, id);
+}
+
+void add_mount(struct container_spec *spec, enum container_mount_kind kind, const char *source,
+               const char *target)
+{
+    struct container_mount *m = LIST_ADD(&spec->mounts);
+
+    assert_non_null(m);
+    m->kind = kind;
+    assert_int_equal(str_set(&m->source, source), 0);
+    assert_int_equal(str_set(&m->target, target), 0);
+}
+
+void start_forever(struct fixture *f, const char *id)
+{
+    struct container_spec spec;
+    char message[1024];
+
+    spec_init(&spec, id, "trap 'exit 3' TERM; touch /up; while :; do sleep 0.05; done");
+    if (create_and_start(f, &spec, message) < 0)
+        fail_msg("%s", message);
+    fields_deinit(&container_spec_type, &spec);
+    while (exec_output(f, id, "test -e /up", message, sizeof(message)) != 0)
+        ; /* until the trap is set: process 1 ignores the signal before */
+}
+
+void remove_container(struct fixture *f, const char *id, enum container_remove how)
+{
+    struct waited w = { .fixture = f };
+
+    runtime_container_remove(f->rt, id, how, on_waited, &w);
+    if (wait_call(&w) < 0)
+        fail_msg("%s", w.message);
 }
 
 size_t count_events(const struct fixture *f, const char *id, enum container_event_kind kind)

@@ -31,7 +31,18 @@ struct fixture {
     struct noted_event events[EVENTS_MAX];
     size_t event_count;
     const char *const *insecure; /* NULL-terminated, for the registry tests */
+    void (*hook)(struct fixture *f, enum container_event_kind kind,
+                 const struct container_info *info); /* within each event; or NULL */
 };
+
+#define NEED_CONTAINERS()                                      \
+    do {                                                       \
+        (void)state;                                           \
+        if (fixture_missing() != NULL) {                       \
+            print_message("skipped: %s\n", fixture_missing()); \
+            skip();                                            \
+        }                                                      \
+    } while (0)
 
 /* Why tests that start containers cannot run here; NULL when they can. */
 const char *fixture_missing(void);
@@ -62,6 +73,12 @@ size_t count_events(const struct fixture *f, const char *id, enum container_even
 void read_logs(struct fixture *f, const char *id, char *out, size_t cap); /* both streams */
 int exec_output(struct fixture *f, const char *id, const char *shell_command, char *out,
                 size_t cap);
+
+void add_mount(struct container_spec *spec, enum container_mount_kind kind, const char *source,
+               const char *target);
+/* Runs until it is told to stop, and then ends with 3. */
+void start_forever(struct fixture *f, const char *id);
+void remove_container(struct fixture *f, const char *id, enum container_remove how);
 
 /* Writes a tar of busybox's tree. */
 void write_busybox_tar(const char *path);

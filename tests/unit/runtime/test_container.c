@@ -32,15 +32,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-#define NEED_CONTAINERS()                                      \
-    do {                                                       \
-        (void)state;                                           \
-        if (fixture_missing() != NULL) {                       \
-            print_message("skipped: %s\n", fixture_missing()); \
-            skip();                                            \
-        }                                                      \
-    } while (0)
-
 /* Runs to the end and gives its output. */
 static const struct container_info *run_spec(struct container_spec *spec, char *out, size_t cap)
 {
@@ -72,39 +63,6 @@ static void test_output_and_exit_code(void **state)
     assert_int_equal(count_events(&fx, "c1", CONTAINER_EVENT_CREATED), 1);
     assert_int_equal(count_events(&fx, "c1", CONTAINER_EVENT_STARTED), 1);
     assert_int_equal(count_events(&fx, "c1", CONTAINER_EVENT_EXITED), 1);
-}
-
-static void add_mount(struct container_spec *spec, enum container_mount_kind kind,
-                      const char *source, const char *target)
-{
-    struct container_mount *m = LIST_ADD(&spec->mounts);
-
-    assert_non_null(m);
-    m->kind = kind;
-    assert_int_equal(str_set(&m->source, source), 0);
-    assert_int_equal(str_set(&m->target, target), 0);
-}
-
-static void start_forever(const char *id)
-{
-    struct container_spec spec;
-    char message[1024];
-
-    spec_init(&spec, id, "trap 'exit 3' TERM; touch /up; while :; do sleep 0.05; done");
-    if (create_and_start(&fx, &spec, message) < 0)
-        fail_msg("%s", message);
-    fields_deinit(&container_spec_type, &spec);
-    while (exec_output(&fx, id, "test -e /up", message, sizeof(message)) != 0)
-        ; /* until the trap is set: process 1 ignores the signal before */
-}
-
-static void remove_container(const char *id, enum container_remove how)
-{
-    struct waited w = { .fixture = &fx };
-
-    runtime_container_remove(fx.rt, id, how, on_waited, &w);
-    if (wait_call(&w) < 0)
-        fail_msg("%s", w.message);
 }
 
 static void test_process_gets_user_env_dir_and_names(void **state)
@@ -173,7 +131,7 @@ static void test_stop_sends_the_signal_and_waits(void **state)
     struct waited w = { .fixture = &fx };
 
     NEED_CONTAINERS();
-    start_forever("stop1");
+    start_forever(&fx, "stop1");
     runtime_container_stop(fx.rt, "stop1", 0, UINT64_MAX, on_waited, &w);
     assert_int_equal(wait_call(&w), 0);
     assert_int_equal(runtime_container_inspect(fx.rt, "stop1")->exit_code, 3);
@@ -318,8 +276,8 @@ static void test_a_new_volume_is_filled_from_the_image(void **state)
     assert_non_null(strstr(out, "cannot write"));
     runtime_volume_remove(fx.rt, "kept", on_waited, &w);
     assert_int_equal(wait_call(&w), ERR_IN_USE);
-    remove_container("vol1", REMOVE_STOPPED);
-    remove_container("vol2", REMOVE_FORCE_VOLUMES); /* a named one stays */
+    remove_container(&fx, "vol1", REMOVE_STOPPED);
+    remove_container(&fx, "vol2", REMOVE_FORCE_VOLUMES); /* a named one stays */
     w = (struct waited){ .fixture = &fx };
     runtime_volume_remove(fx.rt, "kept", on_waited, &w);
     assert_int_equal(wait_call(&w), 0);
@@ -333,13 +291,13 @@ static void test_exec_runs_beside_and_hands_on_its_exit_code(void **state)
     char out[1024];
 
     NEED_CONTAINERS();
-    start_forever("exec1");
+    start_forever(&fx, "exec1");
     assert_int_equal(exec_output(&fx, "exec1", "echo hi; echo oops >&2; exit 5", out, sizeof(out)),
                      5);
     assert_non_null(strstr(out, "hi\n"));
     assert_non_null(strstr(out, "oops\n"));
     assert_int_equal(exec_output(&fx, "nosuch", "true", out, sizeof(out)), ERR_NOT_FOUND);
-    remove_container("exec1", REMOVE_FORCE);
+    remove_container(&fx, "exec1", REMOVE_FORCE);
     assert_int_equal(exec_output(&fx, "exec1", "true", out, sizeof(out)), ERR_NOT_FOUND);
 }
 
@@ -389,7 +347,7 @@ static void test_exec_with_a_terminal(void **state)
                                                 .on_end = on_typed_end };
 
     NEED_CONTAINERS();
-    start_forever("exec2");
+    start_forever(&fx, "exec2");
     memset(&t, 0, sizeof(t));
     t.waited.fixture = &fx;
     t.input = "hello\n";
@@ -466,7 +424,7 @@ static void test_attach_sees_output_and_gives_input(void **state)
         uv_run(&fx.loop, UV_RUN_ONCE); /* connecting */
     while (strstr(t.out, "ready one\n") == NULL)
         uv_run(&fx.loop, UV_RUN_ONCE);
-    remove_container("attach", REMOVE_FORCE);
+    remove_container(&fx, "attach", REMOVE_FORCE);
     assert_int_equal(wait_call(&t.waited), 0);
 }
 
@@ -491,7 +449,7 @@ static void test_health_check_tells_healthy_from_unhealthy(void **state)
     while (runtime_container_inspect(fx.rt, "health")->health != HEALTH_UNHEALTHY)
         uv_run(&fx.loop, UV_RUN_ONCE);
     assert_true(runtime_container_inspect(fx.rt, "health")->failing_streak >= 2);
-    remove_container("health", REMOVE_FORCE);
+    remove_container(&fx, "health", REMOVE_FORCE);
 }
 
 static void test_pause_freezes_and_stop_thaws(void **state)
@@ -499,7 +457,7 @@ static void test_pause_freezes_and_stop_thaws(void **state)
     struct waited w = { .fixture = &fx };
 
     NEED_CONTAINERS();
-    start_forever("pause");
+    start_forever(&fx, "pause");
     runtime_container_pause(fx.rt, "pause", on_waited, &w);
     if (wait_call(&w) < 0)
         fail_msg("%s", w.message);
@@ -529,10 +487,10 @@ static void test_stats_count(void **state)
     struct waited w = { .fixture = &fx };
 
     NEED_CONTAINERS();
-    start_forever("stats");
+    start_forever(&fx, "stats");
     runtime_container_stats(fx.rt, "stats", on_stats, &w);
     assert_int_equal(wait_call(&w), 0);
-    remove_container("stats", REMOVE_FORCE);
+    remove_container(&fx, "stats", REMOVE_FORCE);
     w = (struct waited){ .fixture = &fx };
     runtime_container_stats(fx.rt, "stats", on_stats, &w);
     assert_int_equal(wait_call(&w), ERR_NOT_FOUND);
@@ -615,7 +573,7 @@ static void test_containers_outlive_the_runtime(void **state)
     pid_t pid;
 
     NEED_CONTAINERS();
-    start_forever("outlive");
+    start_forever(&fx, "outlive");
     pid = runtime_container_inspect(fx.rt, "outlive")->pid;
     spec_init(&spec, "ended", "while [ ! -e /host/go ]; do sleep 0.05; done; exit 42");
     add_mount(&spec, CONTAINER_MOUNT_BIND, fx.dir, "/host");
@@ -641,7 +599,7 @@ static void test_containers_outlive_the_runtime(void **state)
     assert_int_equal(runtime_container_inspect(fx.rt, "ended")->exit_code, 42);
     assert_int_equal(exec_output(&fx, "outlive", "echo here", message, sizeof(message)), 0);
     assert_string_equal(message, "here\n");
-    remove_container("outlive", REMOVE_FORCE);
+    remove_container(&fx, "outlive", REMOVE_FORCE);
 }
 
 static void test_a_container_without_its_monitor_is_ended(void **state)
@@ -650,7 +608,7 @@ static void test_a_container_without_its_monitor_is_ended(void **state)
     char command[256];
 
     NEED_CONTAINERS();
-    start_forever("orphan");
+    start_forever(&fx, "orphan");
     runtime_container_wait(fx.rt, "orphan", on_waited, &w);
     (void)snprintf(command, sizeof(command), "kill -9 $(cat %s/containers/orphan/conmon.pid)",
                    fx.run_dir);

@@ -222,6 +222,13 @@ int tree_remove(const char *path)
     return rc;
 }
 
+int dir_clear(const char *path)
+{
+    struct stat st;
+
+    return lstat(path, &st) < 0 ? -errno : dir_each(path, remove_entry, &st.st_dev);
+}
+
 int file_open_in_root(int root_fd, const char *path, int flags, mode_t mode)
 {
     struct open_how how = { .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),

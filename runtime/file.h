@@ -42,6 +42,7 @@ NODISCARD int dir_each(const char *path, int (*each)(void *arg, int dir_fd, cons
  * is on, so a mount that was left behind is not emptied but reported as -EBUSY. Not there is
  * success. */
 NODISCARD int tree_remove(const char *path);
+NODISCARD int dir_clear(const char *path); /* what is in the directory, as tree_remove() would */
 
 /* Copies the contents of directory `from` into directory `to`, which gets its owner, mode and
  * times too: links, devices, xattrs, hard links within it; no other file systems. */

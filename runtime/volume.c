@@ -206,7 +206,7 @@ int volume_ensure(struct volume_store *store, const struct volume_wish *wish,
                          "letter or digit",
                          wish->name);
     } else {
-        (void)strcpy(out_name, wish->name); /* length checked */
+        (void)snprintf(out_name, CONTAINER_NAME_LEN_MAX + 1, "%s", wish->name); /* checked */
     }
     uv_mutex_lock(&store->mutex);
     v = find(store, out_name);
@@ -300,6 +300,29 @@ static int fill(const struct volume *v, int image_fd)
         return -errno;
     rc = tree_copy(image_fd, fd);
     close(fd);
+    if (rc < 0) /* half a copy would pass for the user's own files from now on */
+        (void)!dir_clear(v->mountpoint.text);
+    return rc;
+}
+
+static void stop_using(struct volume *v)
+{
+    if (v->uses > 0 && --v->uses == 0 && v->meta.options.count > 0)
+        (void)umount2(v->mountpoint.text, MNT_DETACH); /* it may be gone with a reboot */
+}
+
+static int use(struct volume *v, int image_fd, struct fault *f)
+{
+    int rc = v->uses == 0 && v->meta.options.count > 0 ? mount_options(v, f) : 0;
+
+    if (rc < 0)
+        return rc;
+    v->uses++;
+    rc = image_fd < 0 ? 0 : fill(v, image_fd);
+    if (rc < 0) {
+        fault_system(f, rc, "volume %s: copying what the image has there", v->name);
+        stop_using(v);
+    }
     return rc;
 }
 
@@ -307,23 +330,15 @@ int volume_use(struct volume_store *store, const char *name, int image_fd, struc
                struct fault *f)
 {
     struct volume *v;
-    int rc = 0;
+    int rc;
 
     uv_mutex_lock(&store->mutex);
     v = find(store, name);
-    if (v == NULL)
+    if (v == NULL) {
         rc = fault_set(f, ERR_NOT_FOUND, "volume %s: not there", name);
-    if (rc == 0 && v->uses == 0 && v->meta.options.count > 0)
-        rc = mount_options(v, f);
-    if (rc == 0) {
-        v->uses++;
+    } else {
+        rc = use(v, image_fd, f);
         *out = v->mountpoint;
-        if (image_fd >= 0)
-            rc = fill(v, image_fd);
-        if (rc < 0) {
-            v->uses--;
-            fault_system(f, rc, "volume %s: copying what the image has there", name);
-        }
     }
     uv_mutex_unlock(&store->mutex);
     return rc;
@@ -335,8 +350,8 @@ void volume_unuse(struct volume_store *store, const char *name)
 
     uv_mutex_lock(&store->mutex);
     v = find(store, name);
-    if (v != NULL && v->uses > 0 && --v->uses == 0 && v->meta.options.count > 0)
-        (void)umount2(v->mountpoint.text, MNT_DETACH); /* it may be gone with a reboot */
+    if (v != NULL)
+        stop_using(v);
     uv_mutex_unlock(&store->mutex);
 }
 

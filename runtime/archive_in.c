@@ -452,7 +452,7 @@ static int load_described(struct loader *l, const struct descriptor *d)
 
 static int load_index(struct loader *l, const struct member *member)
 {
-    struct manifest index;
+    struct manifest index = { 0 };
     struct buf text;
     int rc, last = 0;
 
@@ -574,10 +574,13 @@ static int make_config(const char *run_config, const struct digest *diff_id, wal
 
 static int store_layer(struct loader *l, int fd, struct member *out)
 {
+    const struct member *layer;
     int rc = take_file(l, "layer", read_fd, &fd);
 
     if (rc == 0)
-        *out = *find_member(l, "layer");
+        rc = require_member(l, "layer", &layer);
+    if (rc == 0)
+        *out = *layer;
     return rc;
 }
 
@@ -604,8 +607,8 @@ static int import_image(struct loader *l, int fd, const char *name, const char *
 {
     struct manifest m = { .schema_version = 2 };
     struct image_config config = { 0 };
-    struct member layer, config_member = { 0 };
-    struct digest diff_id, digest;
+    struct member layer = { 0 }, config_member = { 0 };
+    struct digest diff_id = { "" }, digest;
     struct descriptor *d;
     int rc = store_layer(l, fd, &layer);
 

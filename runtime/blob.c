@@ -135,8 +135,8 @@ int blob_read(struct blob_store *store, const struct digest *digest, struct buf 
 {
     struct digest actual;
     size_t before = out->len;
-    uint64_t size;
-    int fd;
+    uint64_t size = 0;
+    int fd = -1;
     int rc = blob_open(store, digest, &fd, &size);
 
     if (rc < 0)

@@ -78,6 +78,7 @@ static int read_manifest(struct missing_job *m, const struct digest *digest, str
     struct buf text;
     int rc;
 
+    *out = (struct manifest){ 0 };
     buf_init(&text, MANIFEST_BYTES_MAX);
     rc = blob_read(&m->job.rt->images.blobs, digest, &text, &m->job.fault);
     if (rc == 0)

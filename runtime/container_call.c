@@ -37,7 +37,7 @@ static struct container_job *new_job(struct runtime *rt, const char *id, int (*r
     } else if (c->info.pid == 0) {
         j->job.err = fault_set(&j->job.fault, ERR_CONFLICT, "container %s: is not running", id);
     } else {
-        (void)strcpy(j->cgroup_path, c->cgroup_path); /* the same size */
+        memcpy(j->cgroup_path, c->cgroup_path, sizeof(j->cgroup_path)); /* the same size */
         j->run_dir = c->run_dir;
         j->pid = c->info.pid;
     }

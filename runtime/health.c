@@ -76,7 +76,8 @@ static void on_output(void *owner, enum stream_source source, struct slice bytes
     size_t len = MIN(bytes.len, room);
 
     (void)source;
-    memcpy(h->output + h->output_len, bytes.ptr, len);
+    if (len > 0)
+        memcpy(h->output + h->output_len, bytes.ptr, len);
     h->output_len += len;
 }
 

@@ -210,6 +210,7 @@ static int read_manifest(struct image_store *store, const struct digest *digest,
     struct buf text;
     int rc;
 
+    *out = (struct manifest){ 0 };
     buf_init(&text, MANIFEST_BYTES_MAX);
     rc = blob_read(&store->blobs, digest, &text, f);
     if (rc == 0)
@@ -431,7 +432,7 @@ static int keep_image(struct image_store *store, const struct digest *manifest, 
                       struct kept *layers)
 {
     struct fault ignored;
-    struct image image;
+    struct image image = { 0 };
     struct manifest m;
     int rc = keep(blobs, manifest);
 
@@ -442,7 +443,7 @@ static int keep_image(struct image_store *store, const struct digest *manifest, 
 
         rc = keep(blobs, &layer);
     }
-    if (rc == 0 && open_config(store, &m, &image, &ignored) == 0) {
+    if (rc == 0 && !manifest_is_index(&m) && open_config(store, &m, &image, &ignored) == 0) {
         rc = keep(blobs, &image.config_digest);
         for (size_t i = 0; rc == 0 && i < image.layer_count; i++)
             rc = keep(layers, &image.chains[i]);

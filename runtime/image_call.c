@@ -169,7 +169,7 @@ static struct image_job *new_image_job(struct runtime *rt, const char *name,
         j->job.err = fault_set(&j->job.fault, ERR_INVALID, "image name of %zu bytes: at most %d",
                                strlen(name), REFERENCE_LEN_MAX);
     else if (name != NULL)
-        (void)strcpy(j->name, name); /* length checked */
+        (void)snprintf(j->name, sizeof(j->name), "%s", name); /* length checked */
     return j;
 }
 
@@ -241,10 +241,10 @@ struct list_job {
     size_t count;
 };
 
-static bool is_listed(const struct list_job *l, const char *manifest)
+static bool is_listed(const struct list_job *l, const struct digest *manifest)
 {
     for (size_t i = 0; i < l->count; i++) {
-        if (strcmp(l->items[i]->manifest.text, manifest) == 0)
+        if (digest_equal(&l->items[i]->manifest, manifest))
             return true;
     }
     return false;
@@ -259,6 +259,7 @@ static int run_list(struct job *job)
 
     if (rc < 0)
         return fault_system(&job->fault, rc, "images");
+    l->count = 0;
     l->items = calloc(refs.names.count + 1, sizeof(struct description *));
     rc = l->items == NULL ? fault_system(&job->fault, -ENOMEM, "images") : 0;
     for (size_t i = 0; rc == 0 && i < refs.names.count; i++) {
@@ -266,9 +267,8 @@ static int run_list(struct job *job)
         struct fault ignored = { "" };
         struct image image;
 
-        if (is_listed(l, refs.names.items[i].value.manifest) ||
-            digest_parse(slice_of_str(refs.names.items[i].value.manifest), &manifest) < 0 ||
-            image_open(store, &manifest, &image, &ignored) < 0)
+        if (digest_parse(slice_of_str(refs.names.items[i].value.manifest), &manifest) < 0 ||
+            is_listed(l, &manifest) || image_open(store, &manifest, &image, &ignored) < 0)
             continue; /* one that is broken must not hide the others */
         if (describe(store, &image, &l->items[l->count], &ignored) == 0)
             l->count++;

@@ -166,7 +166,7 @@ void layer_unpack_abort(struct layer_store *store, struct layer_unpack *l)
 {
     struct path dir;
 
-    if (l->number == 0)
+    if (l->unpack == NULL)
         return;
     dir = number_path(store, l->number);
     if (l->unpack->root_fd >= 0)

@@ -111,11 +111,11 @@ static int parse(char *text, struct reference *r)
         snprintf(r->repository, sizeof(r->repository), "%s%s", prefix, text) >=
             (int)sizeof(r->repository))
         return ERR_INVALID;
-    (void)strcpy(r->registry, registry);
-    if (tag != NULL)
-        (void)strcpy(r->tag, tag);
-    else if (digest == NULL)
-        (void)strcpy(r->tag, "latest");
+    (void)snprintf(r->registry, sizeof(r->registry), "%s", registry); /* lengths are checked */
+    (void)snprintf(r->tag, sizeof(r->tag), "%s",
+                   tag != NULL      ? tag
+                   : digest == NULL ? "latest"
+                                    : "");
     return 0;
 }
 

@@ -73,15 +73,15 @@ static int write_process(struct runtime_stream *s, const char *path)
 static int listen_console(const char *path)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    size_t len = strlen(path);
+    int fd;
 
+    if (len >= sizeof(address.sun_path))
+        return -ENAMETOOLONG;
+    memcpy(address.sun_path, path, len + 1);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    if (strlen(path) >= sizeof(address.sun_path)) {
-        close(fd);
-        return -ENAMETOOLONG;
-    }
-    (void)strcpy(address.sun_path, path); /* length checked */
     (void)unlink(path);
     if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 1) < 0) {
         int rc = -errno;

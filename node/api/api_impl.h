@@ -148,6 +148,10 @@ void reply_status(struct request *r, unsigned status, const char *format, ...) P
 /* By code; `why` may be NULL or "". */
 void reply_error(struct request *r, int err, const char *why);
 unsigned reply_status_of(int err);
+/* A call has come back: answers its error, or `status` with `body` (stolen; NULL: no memory) or
+ * with nothing, unless the client has gone. Releases. */
+void reply_result_json(struct request *r, int err, const char *why, unsigned status, json_t *body);
+void reply_result_empty(struct request *r, int err, const char *why, unsigned status);
 void reply_object(struct request *r, const struct fields *type, const void *object);
 void reply_header(struct request *r, const char *name, const char *value); /* after reply_x */
 

@@ -7,6 +7,7 @@
 
 #include "base/time_text.h"
 #include "node/api/image_json.h"
+#include "node/api/map_json.h"
 
 #define STACK_MAX 512 /* of a printed command */
 
@@ -83,19 +84,6 @@ void container_status_text(const struct container_info *info, wall_ns now,
         (void)snprintf(out, CONTAINER_STATUS_MAX, "Up %s (%s)", age, health_text(info->health));
     else
         (void)snprintf(out, CONTAINER_STATUS_MAX, "Up %s", age);
-}
-
-static json_t *map_json(const struct str_map *map)
-{
-    json_t *json = json_object();
-
-    for (size_t i = 0; i < map->count; i++) {
-        if (json_object_set_new(json, map->items[i].key, json_string(map->items[i].value)) < 0) {
-            json_decref(json);
-            return NULL;
-        }
-    }
-    return json;
 }
 
 static json_t *list_json(const struct str_list *list, size_t from)

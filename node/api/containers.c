@@ -85,13 +85,22 @@ void handle_container_inspect(struct request *r)
 
 static void on_done(void *owner, int err, const char *message)
 {
-    struct request *r = owner;
+    reply_result_empty(owner, err, message, MHD_HTTP_NO_CONTENT);
+}
 
-    if (!request_is_over(r) && err < 0)
-        reply_error(r, err, message);
-    else if (!request_is_over(r))
-        reply_empty(r, MHD_HTTP_NO_CONTENT);
-    request_release(r);
+/* The container, once a call on it has gone well. NULL: answered and released. */
+static const struct container_info *container_after(struct request *r, int err, const char *message)
+{
+    const struct container_info *info;
+
+    if (err < 0 || request_is_over(r)) {
+        on_done(r, err, message);
+        return NULL;
+    }
+    info = request_container(r);
+    if (info == NULL)
+        request_release(r);
+    return info;
 }
 
 /* Seconds of "t", or the container's own grace. False: answered. */
@@ -158,16 +167,9 @@ void handle_container_start(struct request *r)
 static void on_stopped(void *owner, int err, const char *message)
 {
     struct request *r = owner;
-    const struct container_info *info;
+    const struct container_info *info = container_after(r, err, message);
 
-    if (err < 0 || request_is_over(r)) {
-        on_done(r, err, message);
-        return;
-    }
-    info = request_container(r);
-    if (info == NULL)
-        request_release(r);
-    else
+    if (info != NULL)
         runtime_container_start(r->api->cfg.runtime, info->spec->id, on_done, r);
 }
 
@@ -195,49 +197,41 @@ void handle_container_kill(struct request *r)
                            r);
 }
 
-void handle_container_pause(struct request *r)
+static void act(struct request *r,
+                void (*action)(struct runtime *, const char *, runtime_done, void *),
+                runtime_done on_end)
 {
     const struct container_info *info = request_container(r);
 
     if (info == NULL)
         return;
     request_hold(r);
-    runtime_container_pause(r->api->cfg.runtime, info->spec->id, on_done, r);
+    action(r->api->cfg.runtime, info->spec->id, on_end, r);
+}
+
+void handle_container_pause(struct request *r)
+{
+    act(r, runtime_container_pause, on_done);
 }
 
 void handle_container_unpause(struct request *r)
 {
-    const struct container_info *info = request_container(r);
-
-    if (info == NULL)
-        return;
-    request_hold(r);
-    runtime_container_unpause(r->api->cfg.runtime, info->spec->id, on_done, r);
+    act(r, runtime_container_unpause, on_done);
 }
 
 static void on_exited(void *owner, int err, const char *message)
 {
     struct request *r = owner;
-    const struct container_info *info;
+    const struct container_info *info = container_after(r, err, message);
 
-    if (err < 0 || request_is_over(r)) {
-        on_done(r, err, message);
-        return;
-    }
-    info = request_container(r);
     if (info != NULL)
-        reply_json(r, MHD_HTTP_OK, json_pack("{s:i,s:n}", "StatusCode", info->exit_code, "Error"));
-    request_release(r);
+        reply_result_json(r, 0, NULL, MHD_HTTP_OK,
+                          json_pack("{s:i,s:n}", "StatusCode", info->exit_code, "Error"));
 }
 
 void handle_container_wait(struct request *r)
 {
-    const struct container_info *info = request_container(r);
-
-    if (info == NULL)
-        return;
-    request_hold(r);
-    runtime_container_wait(r->api->cfg.runtime, info->spec->id, on_exited, r);
+    act(r, runtime_container_wait, on_exited);
 }
 
 void handle_container_remove(struct request *r)
@@ -258,17 +252,11 @@ void handle_container_remove(struct request *r)
 static void on_stats(void *owner, int err, const char *message, const struct container_stats *stats)
 {
     struct request *r = owner;
-    const struct container_info *info;
+    const struct container_info *info = container_after(r, err, message);
 
-    if (err < 0 || request_is_over(r)) {
-        on_done(r, err, message);
-        return;
-    }
-    info = request_container(r);
     if (info != NULL)
-        reply_json(r, MHD_HTTP_OK,
-                   container_stats_json(info, stats, &(struct container_stats){ 0 }));
-    request_release(r);
+        reply_result_json(r, 0, NULL, MHD_HTTP_OK,
+                          container_stats_json(info, stats, &(struct container_stats){ 0 }));
 }
 
 void handle_container_stats(struct request *r)

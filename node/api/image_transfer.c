@@ -63,13 +63,8 @@ void handle_image_load(struct request *r)
 
 static void on_imported(void *owner, int err, const char *message, const struct image_info *image)
 {
-    struct request *r = owner;
-
-    if (!request_is_over(r) && err < 0)
-        reply_error(r, err, message);
-    else if (!request_is_over(r))
-        reply_json(r, MHD_HTTP_OK, json_pack("{s:s}", "status", image->id));
-    request_release(r);
+    reply_result_json(owner, err, message, MHD_HTTP_OK,
+                      err < 0 ? NULL : json_pack("{s:s}", "status", image->id));
 }
 
 /* "repo[:tag]" of two parameters; false: too long. */

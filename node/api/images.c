@@ -75,17 +75,9 @@ static void on_listed(void *owner, int err, const char *message)
 {
     struct request *r = owner;
     struct listing *l = r->state;
-    json_t *list = l->list;
 
     filters_deinit(&l->filters);
-    if (request_is_over(r) || err < 0) {
-        json_decref(list);
-        if (!request_is_over(r))
-            reply_error(r, err, message);
-    } else {
-        reply_json(r, MHD_HTTP_OK, list);
-    }
-    request_release(r);
+    reply_result_json(r, err, message, MHD_HTTP_OK, l->list);
 }
 
 void handle_image_list(struct request *r)
@@ -110,15 +102,13 @@ static void on_inspected(struct request *r, int err, const char *message,
                          const struct image_info *image,
                          json_t *(*to_json)(const struct image_info *))
 {
-    if (!request_is_over(r)) {
-        if (err == ERR_NOT_FOUND) /* clients match on this to offer a pull */
-            reply_status(r, MHD_HTTP_NOT_FOUND, "No such image: %s", r->args[0]);
-        else if (err < 0)
-            reply_error(r, err, message);
-        else
-            reply_json(r, MHD_HTTP_OK, to_json(image));
+    char absent[MESSAGE_MAX];
+
+    if (err == ERR_NOT_FOUND) { /* clients match on this to offer a pull */
+        (void)snprintf(absent, sizeof(absent), "No such image: %s", r->args[0]);
+        message = absent;
     }
-    request_release(r);
+    reply_result_json(r, err, message, MHD_HTTP_OK, err < 0 ? NULL : to_json(image));
 }
 
 static void on_detail(void *owner, int err, const char *message, const struct image_info *image)
@@ -131,35 +121,29 @@ static void on_history(void *owner, int err, const char *message, const struct i
     on_inspected(owner, err, message, image, image_history_json);
 }
 
-void handle_image_inspect(struct request *r)
+static void inspect(struct request *r, runtime_image_done on_done)
 {
     struct runtime *rt = request_runtime(r);
 
     if (rt == NULL)
         return;
     request_hold(r);
-    runtime_image_inspect(rt, r->args[0], on_detail, r);
+    runtime_image_inspect(rt, r->args[0], on_done, r);
+}
+
+void handle_image_inspect(struct request *r)
+{
+    inspect(r, on_detail);
 }
 
 void handle_image_history(struct request *r)
 {
-    struct runtime *rt = request_runtime(r);
-
-    if (rt == NULL)
-        return;
-    request_hold(r);
-    runtime_image_inspect(rt, r->args[0], on_history, r);
+    inspect(r, on_history);
 }
 
 static void on_tagged(void *owner, int err, const char *message)
 {
-    struct request *r = owner;
-
-    if (!request_is_over(r) && err < 0)
-        reply_error(r, err, message);
-    else if (!request_is_over(r))
-        reply_empty(r, MHD_HTTP_CREATED);
-    request_release(r);
+    reply_result_empty(owner, err, message, MHD_HTTP_CREATED);
 }
 
 void handle_image_tag(struct request *r)
@@ -191,14 +175,7 @@ static void on_removed(void *owner, int err, const char *message)
     struct request *r = owner;
     struct untagging *s = r->state;
 
-    if (request_is_over(r) || err < 0) {
-        json_decref(s->told);
-        if (!request_is_over(r))
-            reply_error(r, err, message);
-    } else {
-        reply_json(r, MHD_HTTP_OK, s->told);
-    }
-    request_release(r);
+    reply_result_json(r, err, message, MHD_HTTP_OK, s->told);
 }
 
 static size_t name_count(const struct image_info *image)
@@ -245,15 +222,10 @@ void handle_image_remove(struct request *r)
 
 static void on_pruned(void *owner, int err, const char *message, uint64_t count, uint64_t freed)
 {
-    struct request *r = owner;
-
     (void)count;
-    if (!request_is_over(r) && err < 0)
-        reply_error(r, err, message);
-    else if (!request_is_over(r))
-        reply_json(r, MHD_HTTP_OK,
-                   json_pack("{s:[],s:I}", "ImagesDeleted", "SpaceReclaimed", (json_int_t)freed));
-    request_release(r);
+    reply_result_json(
+        owner, err, message, MHD_HTTP_OK,
+        json_pack("{s:[],s:I}", "ImagesDeleted", "SpaceReclaimed", (json_int_t)freed));
 }
 
 void handle_image_prune(struct request *r)
@@ -274,19 +246,10 @@ void handle_image_prune(struct request *r)
 
 /* --- What a reference means ----------------------------------------------------------------- */
 
-static void on_distribution(void *owner, int err, const char *message,
-                            const struct distribution_info *info)
+static json_t *distribution_json(const struct distribution_info *info)
 {
-    struct request *r = owner;
     json_t *platforms = json_array();
 
-    if (request_is_over(r) || err < 0) {
-        json_decref(platforms);
-        if (!request_is_over(r))
-            reply_error(r, err, message);
-        request_release(r);
-        return;
-    }
     for (const char *const *p = info->platforms; p != NULL && *p != NULL; p++) {
         size_t os = strcspn(*p, "/");
         const char *arch = (*p)[os] == '/' ? *p + os + 1 : "";
@@ -294,11 +257,14 @@ static void on_distribution(void *owner, int err, const char *message,
         (void)json_array_append_new(platforms, json_pack("{s:s%,s:s%}", "os", *p, os,
                                                          "architecture", arch, strcspn(arch, "/")));
     }
-    reply_json(r, MHD_HTTP_OK,
-               json_pack("{s:{s:s,s:s,s:I},s:o}", "Descriptor", "mediaType", info->media_type,
-                         "digest", info->digest, "size", (json_int_t)info->size, "Platforms",
-                         platforms));
-    request_release(r);
+    return json_pack("{s:{s:s,s:s,s:I},s:o}", "Descriptor", "mediaType", info->media_type, "digest",
+                     info->digest, "size", (json_int_t)info->size, "Platforms", platforms);
+}
+
+static void on_distribution(void *owner, int err, const char *message,
+                            const struct distribution_info *info)
+{
+    reply_result_json(owner, err, message, MHD_HTTP_OK, err < 0 ? NULL : distribution_json(info));
 }
 
 /* Clients ask this to pin a service's image to a digest. An image that was loaded here has no
@@ -336,10 +302,5 @@ static void on_local(void *owner, int err, const char *message, const struct ima
 
 void handle_distribution(struct request *r)
 {
-    struct runtime *rt = request_runtime(r);
-
-    if (rt == NULL)
-        return;
-    request_hold(r);
-    runtime_image_inspect(rt, r->args[0], on_local, r);
+    inspect(r, on_local);
 }

@@ -5,21 +5,9 @@
 #include "base/err.h"
 #include "base/time_text.h"
 #include "node/api/api_impl.h"
+#include "node/api/map_json.h"
 
 #define VNI_OPTION "com.docker.network.driver.overlay.vxlanid_list"
-
-static json_t *map_json(const struct str_map *map)
-{
-    json_t *json = json_object();
-
-    for (size_t i = 0; i < map->count; i++) {
-        if (json_object_set_new(json, map->items[i].key, json_string(map->items[i].value)) < 0) {
-            json_decref(json);
-            return NULL;
-        }
-    }
-    return json;
-}
 
 static json_t *subnets_json(const struct network *n)
 {

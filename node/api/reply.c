@@ -149,6 +149,27 @@ void reply_error(struct request *r, int err, const char *why)
         reply_status(r, reply_status_of(err), "%s", told ? why : err_text(err));
 }
 
+void reply_result_json(struct request *r, int err, const char *why, unsigned status, json_t *body)
+{
+    if (request_is_over(r) || err < 0) {
+        json_decref(body);
+        if (!request_is_over(r))
+            reply_error(r, err, why);
+    } else {
+        reply_json(r, status, body);
+    }
+    request_release(r);
+}
+
+void reply_result_empty(struct request *r, int err, const char *why, unsigned status)
+{
+    if (!request_is_over(r) && err < 0)
+        reply_error(r, err, why);
+    else if (!request_is_over(r))
+        reply_empty(r, status);
+    request_release(r);
+}
+
 void reply_object(struct request *r, const struct fields *type, const void *object)
 {
     json_t *json = NULL;

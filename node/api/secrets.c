@@ -48,106 +48,79 @@ static void inspect(struct request *r, unsigned kind)
         reply_object(r, object_kind_type(kind), o);
 }
 
-void handle_secret_list(struct request *r)
+/* Either spec. */
+union data_spec {
+    struct secret_spec secret;
+    struct config_spec config;
+};
+
+static const struct fields *spec_type(unsigned kind)
 {
-    list(r, OBJECT_SECRET);
+    return kind == OBJECT_SECRET ? &secret_spec_type : &config_spec_type;
 }
 
-void handle_secret_inspect(struct request *r)
+static void create(struct request *r, unsigned kind)
 {
-    inspect(r, OBJECT_SECRET);
-}
-
-void handle_secret_create(struct request *r)
-{
-    struct secret_spec spec = { 0 };
+    union data_spec spec;
     struct admit a = { 0 };
     struct id id = { 0 };
     int rc;
 
-    if (!request_parse(r, &secret_spec_type, &spec))
+    if (!request_parse(r, spec_type(kind), &spec))
         return;
     request_admit(r, &a);
-    rc = admit_secret_create(&a, &spec, &id);
-    fields_deinit(&secret_spec_type, &spec);
+    rc = admit_data_create(&a, kind, &spec, &id);
+    fields_deinit(spec_type(kind), &spec);
     request_commit(r, rc, MHD_HTTP_CREATED, json_pack("{s:s}", "ID", id.text));
 }
 
-void handle_secret_update(struct request *r)
+static void update(struct request *r, unsigned kind)
 {
-    const struct object *o = request_object(r, OBJECT_SECRET);
-    struct secret_spec spec = { 0 };
+    const struct object *o = request_object(r, kind);
+    union data_spec spec;
     struct admit a = { 0 };
     uint64_t version;
     int rc;
 
-    if (o == NULL || !request_version(r, &version) || !request_parse(r, &secret_spec_type, &spec))
+    if (o == NULL || !request_version(r, &version) || !request_parse(r, spec_type(kind), &spec))
         return;
     request_admit(r, &a);
-    rc = admit_secret_update(&a, &o->id, version, &spec);
-    fields_deinit(&secret_spec_type, &spec);
+    rc = admit_data_update(&a, kind, &o->id, version, &spec);
+    fields_deinit(spec_type(kind), &spec);
     request_commit(r, rc, MHD_HTTP_OK, NULL);
 }
 
-void handle_secret_remove(struct request *r)
+static void discard(struct request *r, unsigned kind)
 {
-    const struct object *o = request_object(r, OBJECT_SECRET);
+    const struct object *o = request_object(r, kind);
     struct admit a = { 0 };
 
     if (o == NULL)
         return;
     request_admit(r, &a);
-    request_commit(r, admit_secret_remove(&a, &o->id), MHD_HTTP_NO_CONTENT, NULL);
+    request_commit(r, admit_data_remove(&a, kind, &o->id), MHD_HTTP_NO_CONTENT, NULL);
 }
 
-void handle_config_list(struct request *r)
-{
-    list(r, OBJECT_CONFIG);
-}
-
-void handle_config_inspect(struct request *r)
-{
-    inspect(r, OBJECT_CONFIG);
-}
-
-void handle_config_create(struct request *r)
-{
-    struct config_spec spec = { 0 };
-    struct admit a = { 0 };
-    struct id id = { 0 };
-    int rc;
-
-    if (!request_parse(r, &config_spec_type, &spec))
-        return;
-    request_admit(r, &a);
-    rc = admit_config_create(&a, &spec, &id);
-    fields_deinit(&config_spec_type, &spec);
-    request_commit(r, rc, MHD_HTTP_CREATED, json_pack("{s:s}", "ID", id.text));
-}
-
-void handle_config_update(struct request *r)
-{
-    const struct object *o = request_object(r, OBJECT_CONFIG);
-    struct config_spec spec = { 0 };
-    struct admit a = { 0 };
-    uint64_t version;
-    int rc;
-
-    if (o == NULL || !request_version(r, &version) || !request_parse(r, &config_spec_type, &spec))
-        return;
-    request_admit(r, &a);
-    rc = admit_config_update(&a, &o->id, version, &spec);
-    fields_deinit(&config_spec_type, &spec);
-    request_commit(r, rc, MHD_HTTP_OK, NULL);
-}
-
-void handle_config_remove(struct request *r)
-{
-    const struct object *o = request_object(r, OBJECT_CONFIG);
-    struct admit a = { 0 };
-
-    if (o == NULL)
-        return;
-    request_admit(r, &a);
-    request_commit(r, admit_config_remove(&a, &o->id), MHD_HTTP_NO_CONTENT, NULL);
-}
+#define HANDLERS(name, kind)                        \
+    void handle_##name##_list(struct request *r)    \
+    {                                               \
+        list(r, kind);                              \
+    }                                               \
+    void handle_##name##_inspect(struct request *r) \
+    {                                               \
+        inspect(r, kind);                           \
+    }                                               \
+    void handle_##name##_create(struct request *r)  \
+    {                                               \
+        create(r, kind);                            \
+    }                                               \
+    void handle_##name##_update(struct request *r)  \
+    {                                               \
+        update(r, kind);                            \
+    }                                               \
+    void handle_##name##_remove(struct request *r)  \
+    {                                               \
+        discard(r, kind);                           \
+    }
+HANDLERS(secret, OBJECT_SECRET)
+HANDLERS(config, OBJECT_CONFIG)

@@ -4,25 +4,19 @@
 #include "node/api/api_impl.h"
 #include "node/api/container_json.h"
 #include "node/api/image_json.h"
+#include "node/api/map_json.h"
 #include "node/api/messages.h"
-
-static json_t *map_json(const struct str_map *map)
-{
-    json_t *json = json_object();
-
-    for (size_t i = 0; map != NULL && i < map->count; i++)
-        (void)json_object_set_new(json, map->items[i].key, json_string(map->items[i].value));
-    return json;
-}
 
 static json_t *volume_json(const struct volume_info *v)
 {
+    static const struct str_map none;
     char created[TIME_TEXT_MAX];
 
     time_format(v->created, created);
     return json_pack("{s:s,s:s,s:o,s:s,s:s,s:o,s:s}", "CreatedAt", created, "Driver", v->driver,
-                     "Labels", map_json(v->labels), "Mountpoint", v->mountpoint, "Name", v->name,
-                     "Options", map_json(v->options), "Scope", "local");
+                     "Labels", map_json(v->labels == NULL ? &none : v->labels), "Mountpoint",
+                     v->mountpoint, "Name", v->name, "Options",
+                     map_json(v->options == NULL ? &none : v->options), "Scope", "local");
 }
 
 /* --- List ----------------------------------------------------------------------------------- */
@@ -53,17 +47,10 @@ static void on_listed(void *owner, int err, const char *message)
 {
     struct request *r = owner;
     struct listing *l = r->state;
-    json_t *list = l->list;
 
     filters_deinit(&l->filters);
-    if (request_is_over(r) || err < 0) {
-        json_decref(list);
-        if (!request_is_over(r))
-            reply_error(r, err, message);
-    } else {
-        reply_json(r, MHD_HTTP_OK, json_pack("{s:o,s:[]}", "Volumes", list, "Warnings"));
-    }
-    request_release(r);
+    reply_result_json(r, err, message, MHD_HTTP_OK,
+                      json_pack("{s:o,s:[]}", "Volumes", l->list, "Warnings"));
 }
 
 void handle_volume_list(struct request *r)
@@ -81,24 +68,14 @@ void handle_volume_list(struct request *r)
 
 /* --- One volume ----------------------------------------------------------------------------- */
 
-static void answer(struct request *r, int err, const char *message, const struct volume_info *v,
-                   unsigned status)
-{
-    if (!request_is_over(r) && err < 0)
-        reply_error(r, err, message);
-    else if (!request_is_over(r))
-        reply_json(r, status, volume_json(v));
-    request_release(r);
-}
-
 static void on_created(void *owner, int err, const char *message, const struct volume_info *v)
 {
-    answer(owner, err, message, v, MHD_HTTP_CREATED);
+    reply_result_json(owner, err, message, MHD_HTTP_CREATED, err < 0 ? NULL : volume_json(v));
 }
 
 static void on_inspected(void *owner, int err, const char *message, const struct volume_info *v)
 {
-    answer(owner, err, message, v, MHD_HTTP_OK);
+    reply_result_json(owner, err, message, MHD_HTTP_OK, err < 0 ? NULL : volume_json(v));
 }
 
 void handle_volume_create(struct request *r)
@@ -131,13 +108,7 @@ void handle_volume_inspect(struct request *r)
 
 static void on_removed(void *owner, int err, const char *message)
 {
-    struct request *r = owner;
-
-    if (!request_is_over(r) && err < 0)
-        reply_error(r, err, message);
-    else if (!request_is_over(r))
-        reply_empty(r, MHD_HTTP_NO_CONTENT);
-    request_release(r);
+    reply_result_empty(owner, err, message, MHD_HTTP_NO_CONTENT);
 }
 
 void handle_volume_remove(struct request *r)
@@ -197,14 +168,7 @@ static void on_used(void *owner, int err, const char *message)
         json_pack("{s:I,s:o,s:o,s:o,s:[]}", "LayersSize", u->layers_size, "Images", u->images,
                   "Containers", u->containers, "Volumes", u->volumes, "BuildCache");
 
-    if (request_is_over(r) || err < 0) {
-        json_decref(json);
-        if (!request_is_over(r))
-            reply_error(r, err, message);
-    } else {
-        reply_json(r, MHD_HTTP_OK, json);
-    }
-    request_release(r);
+    reply_result_json(r, err, message, MHD_HTTP_OK, json);
 }
 
 static void on_images_used(void *owner, int err, const char *message)

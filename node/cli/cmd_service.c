@@ -32,14 +32,6 @@ static const struct option_def update_options[] = {
     { NULL, 0, OPTION_FLAG, NULL, NULL },
 };
 
-static const struct option_def logs_options[] = {
-    { "follow", 'f', OPTION_FLAG, NULL, "go on as lines come" },
-    { "tail", 'n', OPTION_TEXT, "N", "only the last lines" },
-    { "since", 0, OPTION_TEXT, "TIME", "only from then on" },
-    { "timestamps", 't', OPTION_FLAG, NULL, "show when" },
-    { NULL, 0, OPTION_FLAG, NULL, NULL },
-};
-
 /* --- Commands */
 
 static int run_create(struct invocation *in)

@@ -11,13 +11,6 @@ static const struct option_def ps_options[] = {
     LIST_OPTIONS,
     { NULL, 0, OPTION_FLAG, NULL, NULL },
 };
-static const struct option_def logs_options[] = {
-    { "follow", 'f', OPTION_FLAG, NULL, "go on as lines come" },
-    { "tail", 'n', OPTION_TEXT, "N", "only the last lines" },
-    { "since", 0, OPTION_TEXT, "TIME", "only from then on" },
-    { "timestamps", 't', OPTION_FLAG, NULL, "show when" },
-    { NULL, 0, OPTION_FLAG, NULL, NULL },
-};
 
 static int run_ps(struct invocation *in)
 {

@@ -9,6 +9,14 @@
 #define FRAME_HEADER_LEN 8
 #define FRAME_STDERR     2
 
+const struct option_def logs_options[] = {
+    { "follow", 'f', OPTION_FLAG, NULL, "go on as lines come" },
+    { "tail", 'n', OPTION_TEXT, "N", "only the last lines" },
+    { "since", 0, OPTION_TEXT, "TIME", "only from then on" },
+    { "timestamps", 't', OPTION_FLAG, NULL, "show when" },
+    { NULL, 0, OPTION_FLAG, NULL, NULL },
+};
+
 /* Prints whole frames; keeps the rest for the next piece. */
 static bool on_data(void *ctx, const uint8_t *bytes, size_t len)
 {

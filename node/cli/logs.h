@@ -4,7 +4,9 @@
 
 #include "node/cli/command.h"
 
-/* GET <prefix>/<argument>/logs with the command's options follow, tail, since, timestamps. */
+extern const struct option_def logs_options[];
+
+/* GET <prefix>/<argument>/logs with the options above. */
 int logs_run(struct invocation *in, const char *prefix);
 
 #endif /* NODE_CLI_LOGS_H */

@@ -52,19 +52,17 @@ NODISCARD int admit_service_update(struct admit *a, const struct id *id, uint64_
 NODISCARD int admit_service_rollback(struct admit *a, const struct id *id, uint64_t version);
 NODISCARD int admit_service_remove(struct admit *a, const struct id *id);
 
-/* --- Networks, secrets, configs */
+/* --- Networks */
 NODISCARD int admit_network_create(struct admit *a, const struct network_spec *spec,
                                    struct id *out_id);
 NODISCARD int admit_network_remove(struct admit *a, const struct id *id);
-NODISCARD int admit_secret_create(struct admit *a, const struct secret_spec *spec,
-                                  struct id *out_id);
-NODISCARD int admit_secret_update(struct admit *a, const struct id *id, uint64_t version,
-                                  const struct secret_spec *spec);
-NODISCARD int admit_secret_remove(struct admit *a, const struct id *id);
-NODISCARD int admit_config_create(struct admit *a, const struct config_spec *spec,
-                                  struct id *out_id);
-NODISCARD int admit_config_update(struct admit *a, const struct id *id, uint64_t version,
-                                  const struct config_spec *spec);
-NODISCARD int admit_config_remove(struct admit *a, const struct id *id);
+
+/* --- Secrets and configs: `kind` is OBJECT_SECRET or OBJECT_CONFIG, and `spec` is a
+ * struct secret_spec or config_spec accordingly. */
+NODISCARD int admit_data_create(struct admit *a, unsigned kind, const void *spec,
+                                struct id *out_id);
+NODISCARD int admit_data_update(struct admit *a, unsigned kind, const struct id *id,
+                                uint64_t version, const void *spec);
+NODISCARD int admit_data_remove(struct admit *a, unsigned kind, const struct id *id);
 
 #endif /* NODE_CONTROL_ADMIT_H */

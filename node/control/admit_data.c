@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/err.h"
 #include "node/control/admit_impl.h"
 
@@ -52,15 +53,21 @@ static bool uses_config(const struct task_container *c, const char *id)
     return false;
 }
 
-static const struct data_kind secrets = { OBJECT_SECRET, &secret_spec_type, SECRET_DATA_LEN_MAX,
-                                          uses_secret };
-static const struct data_kind configs = { OBJECT_CONFIG, &config_spec_type, CONFIG_DATA_LEN_MAX,
-                                          uses_config };
+static const struct data_kind *data_kind(unsigned kind)
+{
+    static const struct data_kind kinds[] = {
+        { OBJECT_SECRET, &secret_spec_type, SECRET_DATA_LEN_MAX, uses_secret },
+        { OBJECT_CONFIG, &config_spec_type, CONFIG_DATA_LEN_MAX, uses_config },
+    };
 
-static const struct data_object *find_data(const struct admit *a, const struct data_kind *k,
+    CHECK(kind == OBJECT_SECRET || kind == OBJECT_CONFIG);
+    return kind == OBJECT_SECRET ? &kinds[0] : &kinds[1];
+}
+
+static const struct data_object *find_data(const struct admit *a, unsigned kind,
                                            const struct id *id)
 {
-    return (const struct data_object *)(const void *)store_get(a->store, k->kind, id);
+    return (const struct data_object *)(const void *)store_get(a->store, kind, id);
 }
 
 /* --- Create */
@@ -78,9 +85,9 @@ static int check_data(struct admit *a, const struct data_kind *k, const struct d
     return rc;
 }
 
-static int create_data(struct admit *a, const struct data_kind *k, const void *spec,
-                       struct id *out_id)
+int admit_data_create(struct admit *a, unsigned kind, const void *spec, struct id *out_id)
 {
+    const struct data_kind *k = data_kind(kind);
     int rc = check_data(a, k, spec);
     struct data_object *o;
 
@@ -97,16 +104,6 @@ static int create_data(struct admit *a, const struct data_kind *k, const void *s
         *out_id = o->head.id;
     object_free(k->kind, &o->head);
     return rc;
-}
-
-int admit_secret_create(struct admit *a, const struct secret_spec *spec, struct id *out_id)
-{
-    return create_data(a, &secrets, spec, out_id);
-}
-
-int admit_config_create(struct admit *a, const struct config_spec *spec, struct id *out_id)
-{
-    return create_data(a, &configs, spec, out_id);
 }
 
 /* --- Update */
@@ -128,66 +125,45 @@ static int copy_labels(const struct str_map *from, struct str_map *to)
     return rc;
 }
 
-static int update_data(struct admit *a, const struct data_kind *k, const struct id *id,
-                       uint64_t version, const void *new_spec)
+int admit_data_update(struct admit *a, unsigned kind, const struct id *id, uint64_t version,
+                      const void *new_spec)
 {
-    const struct data_object *stored = find_data(a, k, id);
+    const struct data_object *stored = find_data(a, kind, id);
     const struct data_spec *spec = new_spec;
     struct data_object *copy;
     int rc;
 
     if (stored == NULL)
-        return refuse(a, ERR_NOT_FOUND, "%s %s not found", object_kind_text(k->kind), id->text);
+        return refuse(a, ERR_NOT_FOUND, "%s %s not found", object_kind_text(kind), id->text);
     rc = check_version(a, &stored->head, version);
     if (rc < 0)
         return rc;
     if (!only_labels_differ(&stored->spec, spec))
         return refuse(a, ERR_INVALID, "only updates to Labels are allowed");
-    copy = (struct data_object *)(void *)object_copy(k->kind, &stored->head);
+    copy = (struct data_object *)(void *)object_copy(kind, &stored->head);
     if (copy == NULL)
         return -ENOMEM;
     rc = copy_labels(&spec->labels, &copy->spec.labels);
     if (rc == 0)
-        rc = transaction_update(a->out, k->kind, &copy->head);
-    object_free(k->kind, &copy->head);
+        rc = transaction_update(a->out, kind, &copy->head);
+    object_free(kind, &copy->head);
     return rc;
-}
-
-int admit_secret_update(struct admit *a, const struct id *id, uint64_t version,
-                        const struct secret_spec *spec)
-{
-    return update_data(a, &secrets, id, version, spec);
-}
-
-int admit_config_update(struct admit *a, const struct id *id, uint64_t version,
-                        const struct config_spec *spec)
-{
-    return update_data(a, &configs, id, version, spec);
 }
 
 /* --- Remove */
 
-static int remove_data(struct admit *a, const struct data_kind *k, const struct id *id)
+int admit_data_remove(struct admit *a, unsigned kind, const struct id *id)
 {
-    const struct data_object *stored = find_data(a, k, id);
-    const char *what = object_kind_text(k->kind);
+    const struct data_object *stored = find_data(a, kind, id);
+    const char *what = object_kind_text(kind);
     struct store_iter it;
 
     if (stored == NULL)
         return refuse(a, ERR_NOT_FOUND, "%s %s not found", what, id->text);
     STORE_EACH(&it, a->store, OBJECT_SERVICE, struct service, s)
-    if (s->spec.task.container != NULL && k->is_used(s->spec.task.container, id->text))
+    if (s->spec.task.container != NULL &&
+        data_kind(kind)->is_used(s->spec.task.container, id->text))
         return refuse(a, ERR_INVALID, "%s '%s' is in use by the following service: %s", what,
                       stored->spec.name, s->spec.name);
-    return transaction_remove(a->out, k->kind, &stored->head);
-}
-
-int admit_secret_remove(struct admit *a, const struct id *id)
-{
-    return remove_data(a, &secrets, id);
-}
-
-int admit_config_remove(struct admit *a, const struct id *id)
-{
-    return remove_data(a, &configs, id);
+    return transaction_remove(a->out, kind, &stored->head);
 }

@@ -37,9 +37,9 @@ static int create(struct world *w, const struct twin *t, const struct request *r
     if (r->data_len > 0)
         data = (struct bytes){ large, r->data_len };
     secret.data = config.data = data;
-    rc = world_apply(w, t->kind == OBJECT_SECRET
-                            ? admit_secret_create(world_admit(w), &secret, out)
-                            : admit_config_create(world_admit(w), &config, out));
+    rc = world_apply(w,
+                     admit_data_create(world_admit(w), t->kind,
+                                       t->kind == OBJECT_SECRET ? (void *)&secret : &config, out));
     free(large);
     return rc;
 }
@@ -52,15 +52,13 @@ static int update(struct world *w, const struct twin *t, const struct id *id, ui
     struct secret_spec secret = { .name = copy.name, .labels = copy.labels, .data = data };
     struct config_spec config = { .name = copy.name, .labels = copy.labels, .data = data };
 
-    return world_apply(w, t->kind == OBJECT_SECRET
-                              ? admit_secret_update(world_admit(w), id, version, &secret)
-                              : admit_config_update(world_admit(w), id, version, &config));
+    return world_apply(w, admit_data_update(world_admit(w), t->kind, id, version,
+                                            t->kind == OBJECT_SECRET ? (void *)&secret : &config));
 }
 
 static int discard(struct world *w, const struct twin *t, const struct id *id)
 {
-    return world_apply(w, t->kind == OBJECT_SECRET ? admit_secret_remove(world_admit(w), id)
-                                                   : admit_config_remove(world_admit(w), id));
+    return world_apply(w, admit_data_remove(world_admit(w), t->kind, id));
 }
 
 static void assert_size_refused(const struct twin *t)
@@ -203,7 +201,7 @@ static void test_without_memory_nothing_is_changed(void **state)
         struct admit *a = world_admit(&w);
 
         oom_fail_at(++n);
-        rc = admit_secret_create(a, &spec, &id);
+        rc = admit_data_create(a, OBJECT_SECRET, &spec, &id);
         assert_true(rc == (oom_has_failed() ? -ENOMEM : 0));
         if (rc < 0)
             assert_int_equal(a->out->changes.count, 0);
@@ -216,7 +214,7 @@ static void test_without_memory_nothing_is_changed(void **state)
         struct admit *a = world_admit(&w);
 
         oom_fail_at(++n);
-        rc = admit_secret_update(a, &id, w.index, &spec);
+        rc = admit_data_update(a, OBJECT_SECRET, &id, w.index, &spec);
         assert_true(rc == (oom_has_failed() ? -ENOMEM : 0));
         if (rc < 0)
             assert_int_equal(a->out->changes.count, 0);

@@ -175,6 +175,7 @@ static int open_runtime(struct daemon *d)
     char state[OPTIONS_PATH_MAX + 16], run[OPTIONS_PATH_MAX + 16];
     struct runtime_config cfg = { .loop = &d->loop,
                                   .oci_runtime = d->options.oci_runtime,
+                                  .cgroup_parent = d->options.cgroup_parent,
                                   .owner = d,
                                   .on_ready = on_runtime_ready,
                                   .on_event = on_container };

@@ -21,6 +21,7 @@ static const char usage[] =
     "  --advertise ADDR     where other nodes reach this one (the only address, else asked for)\n"
     "  --data-port PORT     sealed container traffic, udp (7947)\n"
     "  --oci-runtime NAME   crun, runc or a path (crun)\n"
+    "  --cgroup-parent PATH below which containers get their cgroups (/shoal)\n"
     "  --log-level LEVEL    debug, info, warn, error (info)\n"
     "  --log-format FORMAT  text, json (text)\n";
 
@@ -34,6 +35,7 @@ enum option_id {
     OPT_ADVERTISE,
     OPT_DATA_PORT,
     OPT_OCI_RUNTIME,
+    OPT_CGROUP_PARENT,
     OPT_LOG_LEVEL,
     OPT_LOG_FORMAT,
     OPT_HELP,
@@ -72,6 +74,15 @@ static int parse_format(const char *text, enum log_format *out)
     return ERR_INVALID;
 }
 
+static int check_path(const char *name, const char *path, size_t max)
+{
+    if (path[0] == '/' && strlen(path) < max)
+        return 0;
+    (void)fprintf(stderr, "shoal: %s %s: give an absolute path of less than %zu bytes\n", name,
+                  path, max);
+    return ERR_INVALID;
+}
+
 static int take(struct options *o, int id, const char *value)
 {
     switch (id) {
@@ -101,6 +112,9 @@ static int take(struct options *o, int id, const char *value)
     case OPT_OCI_RUNTIME:
         o->oci_runtime = value;
         return 0;
+    case OPT_CGROUP_PARENT:
+        o->cgroup_parent = value;
+        return check_path("--cgroup-parent", value, OPTIONS_CGROUP_MAX);
     case OPT_LOG_LEVEL:
         return parse_level(value, &o->log_level);
     case OPT_LOG_FORMAT:
@@ -112,14 +126,6 @@ static int take(struct options *o, int id, const char *value)
         (void)fputs(usage, stderr);
         return ERR_INVALID;
     }
-}
-
-static int check_path(const char *name, const char *path)
-{
-    if (path[0] == '/' && strlen(path) < OPTIONS_PATH_MAX)
-        return 0;
-    (void)fprintf(stderr, "shoal: %s %s: give an absolute path\n", name, path);
-    return ERR_INVALID;
 }
 
 int options_parse(int argc, char **argv, struct options *out)
@@ -134,6 +140,7 @@ int options_parse(int argc, char **argv, struct options *out)
         { "advertise", required_argument, NULL, OPT_ADVERTISE },
         { "data-port", required_argument, NULL, OPT_DATA_PORT },
         { "oci-runtime", required_argument, NULL, OPT_OCI_RUNTIME },
+        { "cgroup-parent", required_argument, NULL, OPT_CGROUP_PARENT },
         { "log-level", required_argument, NULL, OPT_LOG_LEVEL },
         { "log-format", required_argument, NULL, OPT_LOG_FORMAT },
         { "help", no_argument, NULL, OPT_HELP },
@@ -158,12 +165,12 @@ int options_parse(int argc, char **argv, struct options *out)
         (void)fprintf(stderr, "shoal: daemon takes no argument '%s'\n", argv[optind]);
         return ERR_INVALID;
     }
-    rc = check_path("--state-dir", out->state_dir);
+    rc = check_path("--state-dir", out->state_dir, OPTIONS_PATH_MAX);
     if (rc == 0)
-        rc = check_path("--run-dir", out->run_dir);
+        rc = check_path("--run-dir", out->run_dir, OPTIONS_PATH_MAX);
     if (out->socket == NULL) {
         (void)snprintf(default_socket, sizeof(default_socket), "%s/shoal.sock", out->run_dir);
         out->socket = default_socket;
     }
-    return rc == 0 ? check_path("--socket", out->socket) : rc;
+    return rc == 0 ? check_path("--socket", out->socket, OPTIONS_PATH_MAX) : rc;
 }

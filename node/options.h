@@ -7,7 +7,8 @@
 #include "base/attr.h"
 #include "base/log.h"
 
-#define OPTIONS_PATH_MAX 3072
+#define OPTIONS_PATH_MAX   3072
+#define OPTIONS_CGROUP_MAX 200 /* what runtime_open takes */
 
 struct options {
     const char *state_dir; /* survives reboots */
@@ -19,6 +20,7 @@ struct options {
     const char *advertise; /* address without port that others reach; NULL = chosen */
     unsigned data_port;    /* sealed container traffic, udp */
     const char *oci_runtime;
+    const char *cgroup_parent; /* of every container; NULL = the runtime's choice */
     enum log_level log_level;
     enum log_format log_format;
 };

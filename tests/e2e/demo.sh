@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The main job on this machine, with assertions: three hosts, an encrypted network, a service that
-# answers everywhere, a lost host, a rolling update under load. KEEP=1 leaves it running.
+# answers everywhere, a lost host, a rolling update under load. KEEP=1 leaves the cluster running;
+# `demo.sh --end` takes away what was left so.
 set -eu
 cd "$(dirname "$0")"
 . ./lib_cluster.sh
@@ -9,21 +10,16 @@ bold=$(printf '\033[1m') plain=$(printf '\033[0m')
 [ -t 1 ] || bold='' plain=''
 step() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
 
-need
-trap cluster_down EXIT
-trap 'exit 130' INT TERM
-
-ask() { ip netns exec "$CLUSTER-client" curl -s -m 2 "http://$(address "$1"):8080/"; }
-running() { [ "$(shoal "$1" service ps "$2" --format json | grep -c '"STATE":"running')" -ge "$3" ]; }
-running_elsewhere() { # MANAGER SERVICE COUNT LOST-HOST
-    [ "$(shoal "$1" service ps "$2" --format json | grep '"STATE":"running' | grep '"DESIRED":"running"' |
-        grep -vc "\"NODE\":\"h$4\"")" -ge "$3" ]
-}
+need jq tcpdump strings
+if [ "${1:-}" = --end ]; then
+    sweep kept
+    exit 0
+fi
+began=$SECONDS
 
 step "Three hosts, each in a network namespace with its own daemon"
 cluster_up 3
 cluster_join
-within 10 sh -c "'$SHOAL' --socket '$WORK/1/run/shoal.sock' node ls -q | grep -c . | grep -qx 3" || fail "three nodes"
 shoal 1 node ls
 
 step "An image, known to the first host only: the others fetch it from there"
@@ -34,12 +30,11 @@ shoal 1 image ls
 
 step "An encrypted network and a service on it, published on port 8080"
 shoal 1 network create back >/dev/null
-started=$(date +%s%N)
+started=$(milliseconds)
 shoal 1 service create -d --name web --replicas 3 --network back -p 8080:80 \
-    --update-parallelism 1 --update-order start-first web:1 \
-    sh -c 'mkdir -p /www; echo "one $(hostname)" >/www/index.html; exec httpd -f -v -p 80 -h /www' >/dev/null
+    --update-parallelism 1 --update-order start-first web:1 sh -c "$(web_server one)" >/dev/null
 within 20 running 1 web 3 || { shoal 1 service ps web; fail "three replicas"; }
-say "three replicas run after $((($(date +%s%N) - started) / 1000000)) ms"
+say "three replicas run after $(($(milliseconds) - started)) ms"
 shoal 1 service ps web
 
 step "It answers on every host, and sees the address of who asks"
@@ -61,7 +56,7 @@ within 20 asked || { shoal 1 service ps asker; shoal 1 service logs asker | tail
 shoal 1 service logs -n 2 asker 2>/dev/null | tail -3
 kill "$capture" 2>/dev/null || true
 wait "$capture" 2>/dev/null || true
-if grep -qa 'GET / HTTP' "$WORK/wire.pcap" && strings "$WORK/wire.pcap" | grep -q 'Host: web'; then
+if strings "$WORK/wire.pcap" | grep -q 'GET / HTTP\|Host: web'; then
     fail "a request between containers is readable on the wire"
 fi
 say "$(stat -c %s "$WORK/wire.pcap") bytes captured between the hosts: no request is readable"
@@ -69,34 +64,27 @@ say "$(stat -c %s "$WORK/wire.pcap") bytes captured between the hosts: no reques
 step "A host is lost: its tasks run elsewhere"
 shoal 1 service rm asker >/dev/null
 lost=3
-started=$(date +%s%N)
+started=$(milliseconds)
 host_kill $lost
-within 20 running_elsewhere 1 web 3 $lost || { shoal 1 node ls; shoal 1 service ps web; fail "the lost replicas did not come back"; }
-say "three replicas on the remaining hosts after $((($(date +%s%N) - started) / 1000000)) ms"
+within 20 running_off 1 web 3 $lost || { shoal 1 node ls; shoal 1 service ps web; fail "the lost replicas did not come back"; }
+say "three replicas on the remaining hosts after $(($(milliseconds) - started)) ms"
 shoal 1 node ls
 
 step "A rolling update under load"
-(
-    good=0 bad=0
-    while [ ! -e "$WORK/stop" ]; do
-        if ask 1 >/dev/null; then good=$((good + 1)); else bad=$((bad + 1)); fi
-        sleep 0.02
-    done
-    echo "$good $bad" >"$WORK/load"
-) &
-load=$!
+load_start update ask 1
 shoal 1 service update -d --image web:2 web >/dev/null
 updated() { shoal 1 service inspect web | grep -q '"State": "completed"'; }
 within 60 updated || { shoal 1 service ps web; fail "the update"; }
-touch "$WORK/stop"
-wait $load
-read -r good bad <"$WORK/load"
+read -r good bad <<<"$(load_stop update)"
 say "$good requests answered, $bad failed during the update"
+[ "$good" -gt 0 ] && [ "$bad" = 0 ] || fail "the update was noticed"
 shoal 1 service ps web
 
-step "Done"
+step "Done in $((SECONDS - began)) s"
 if [ -n "${KEEP:-}" ]; then
     say "The cluster stays. Try:"
     say "  $SHOAL --socket $WORK/1/run/shoal.sock node ls"
     say "  DOCKER_HOST=unix://$WORK/1/run/shoal.sock docker service ls"
+    say "  ip netns exec $CLUSTER-client curl http://$(address 2):8080/"
+    say "and take it away with:  ./dev demo --end"
 fi

@@ -43,7 +43,6 @@ struct agent {
     struct report report; /* the last one */
     uint64_t sequence, acknowledged;
     mono_ns report_at; /* earliest next report */
-    bool say_again;
 
     bool started;
     bool connected;
@@ -268,13 +267,11 @@ int agent_observe(struct agent *a, const struct agent_observed *o, wall_ns wall)
     return rc;
 }
 
-void agent_started(struct agent *a, mono_ns now, wall_ns wall)
+void agent_started(struct agent *a, mono_ns now)
 {
     CHECK(!a->started);
     a->started = true;
     a->disconnected_at = now;
-    for (const struct omap_node *n = omap_first(&a->units); n != NULL; n = omap_next(n))
-        unit_settle(omap_value(n), wall);
 }
 
 /* --- What happened */
@@ -309,7 +306,11 @@ void agent_connected(struct agent *a, mono_ns now)
 {
     (void)now;
     a->connected = true;
-    a->say_again = true;
+    for (const struct omap_node *n = omap_first(&a->units); n != NULL; n = omap_next(n)) {
+        struct unit *u = omap_value(n);
+
+        u->dirty = u->dirty || !u->acknowledged; /* the one who heard it may be gone */
+    }
 }
 
 void agent_disconnected(struct agent *a, mono_ns now)
@@ -380,6 +381,8 @@ static int turn_unit(struct agent *a, struct unit *u, mono_ns now, wall_ns wall)
     struct agent_operation op = { .task = u->task };
     int kind, rc;
 
+    if (u->task == NULL && a->rows.version == 0)
+        return 0; /* nobody has said yet what should be here: what runs, runs on */
     if (cut_off_at(a, u) <= now)
         unit_cut_off(u);
     kind = unit_next(u, now, wall);
@@ -426,9 +429,9 @@ static int turn_units(struct agent *a, mono_ns now, wall_ns wall, mono_ns *deadl
     return 0;
 }
 
-static bool has_news(const struct agent *a, const struct unit *u)
+static bool has_news(const struct unit *u)
 {
-    return u->task != NULL && (u->dirty || (a->say_again && !u->acknowledged));
+    return u->task != NULL && u->dirty;
 }
 
 static int build_report(struct agent *a, struct report *out)
@@ -438,7 +441,7 @@ static int build_report(struct agent *a, struct report *out)
         struct reported *row;
         int rc;
 
-        if (!has_news(a, u) || out->tasks.count >= ASSIGNED_MAX)
+        if (!has_news(u) || out->tasks.count >= ASSIGNED_MAX)
             continue;
         row = LIST_ADD(&out->tasks);
         if (row == NULL)
@@ -461,7 +464,6 @@ static int make_report(struct agent *a, mono_ns now, struct agent_output *out)
     rc = build_report(a, &report);
     if (rc < 0 || report.tasks.count == 0) {
         fields_deinit(&report_type, &report);
-        a->say_again = a->say_again && rc < 0;
         return rc;
     }
     if (now < a->report_at) {
@@ -476,8 +478,9 @@ static int make_report(struct agent *a, mono_ns now, struct agent_output *out)
         u->dirty = false;
         u->reported = a->sequence;
     }
-    a->say_again = false;
     a->report_at = mono_after(now, REPORT_INTERVAL_NS);
+    if (report.tasks.count >= ASSIGNED_MAX)
+        out->deadline_ns = MIN(out->deadline_ns, a->report_at); /* for the rest */
     fields_deinit(&report_type, &a->report);
     a->report = report;
     out->report = &a->report;

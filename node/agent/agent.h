@@ -93,7 +93,7 @@ void agent_free(struct agent *a);
 /* Rows kept from the last run: as agent_assign with base 0. -ENOMEM */
 NODISCARD int agent_load(struct agent *a, const struct assign *rows);
 NODISCARD int agent_observe(struct agent *a, const struct agent_observed *o, wall_ns wall);
-void agent_started(struct agent *a, mono_ns now, wall_ns wall);
+void agent_started(struct agent *a, mono_ns now);
 
 /* ERR_STALE: its base is not the version that this agent is at; say HELLO again. -ENOMEM */
 NODISCARD int agent_assign(struct agent *a, const struct assign *rows);

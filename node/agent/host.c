@@ -306,7 +306,7 @@ void host_start(struct host *h)
 {
     CHECK(!h->started);
     h->started = true;
-    agent_started(h->agent, uv_hrtime(), wall_now());
+    agent_started(h->agent, uv_hrtime());
     wake(h);
 }
 

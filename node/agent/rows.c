@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/err.h"
 
 void rows_init(struct rows *r)
@@ -51,21 +52,24 @@ static int copy_row(const struct assigned *row, struct assigned **out)
     return 0;
 }
 
-/* Takes `row` (NULL: remove the key). */
-static int put_row(struct rows *r, const char *key, struct assigned *row, rows_on_change on_change,
-                   void *ctx)
+static int drop_row(struct rows *r, struct assigned *row, rows_on_change on_change, void *ctx)
 {
-    struct assigned *before = omap_get(&r->by_key, slice_of_str(key));
+    int rc = on_change(ctx, row, NULL);
+
+    if (rc < 0)
+        return rc;
+    (void)omap_remove(&r->by_key, slice_of_str(row->key)); /* it is `row` */
+    free_row(row);
+    return 0;
+}
+
+/* Takes `row`. A change that could not be told has not happened: it comes again. */
+static int put_row(struct rows *r, struct assigned *row, rows_on_change on_change, void *ctx)
+{
+    struct slice key = slice_of_str(row->key);
+    struct assigned *before = omap_get(&r->by_key, key);
     int rc = 0;
 
-    if (row == NULL) {
-        if (before == NULL)
-            return 0;
-        rc = on_change(ctx, before, NULL);
-        (void)omap_remove(&r->by_key, slice_of_str(before->key));
-        free_row(before);
-        return rc;
-    }
     if (before != NULL && fields_equal(&assigned_type, before, row)) {
         free_row(row);
         return 0;
@@ -73,13 +77,19 @@ static int put_row(struct rows *r, const char *key, struct assigned *row, rows_o
     if (before == NULL && r->by_key.count >= ROWS_MAX)
         rc = ERR_FULL;
     if (rc == 0)
-        rc = omap_set(&r->by_key, slice_of_str(row->key), row);
-    if (rc < 0) {
-        free_row(row);
-        return rc;
+        rc = omap_set(&r->by_key, key, row);
+    if (rc == 0) {
+        rc = on_change(ctx, before, row);
+        if (rc == 0) {
+            free_row(before);
+            return 0;
+        }
+        if (before == NULL)
+            (void)omap_remove(&r->by_key, key); /* it is `row` */
+        else
+            CHECK(omap_set(&r->by_key, key, before) == 0); /* the key is there */
     }
-    rc = on_change(ctx, before, row);
-    free_row(before);
+    free_row(row);
     return rc;
 }
 
@@ -118,7 +128,7 @@ static int remove_unstaged(struct rows *r, rows_on_change on_change, void *ctx)
         n = omap_next(n); /* the removal frees its own node only */
         if (omap_get(&r->staged, slice_of_str(row->key)) != NULL)
             continue;
-        rc = put_row(r, row->key, NULL, on_change, ctx);
+        rc = drop_row(r, row, on_change, ctx);
         if (rc < 0)
             return rc;
     }
@@ -136,7 +146,7 @@ static int commit_staged(struct rows *r, rows_on_change on_change, void *ctx)
 
         rc = copy_row(omap_value(n), &copy);
         if (rc == 0)
-            rc = put_row(r, copy->key, copy, on_change, ctx);
+            rc = put_row(r, copy, on_change, ctx);
     }
     if (rc == 0)
         rc = remove_unstaged(r, on_change, ctx);
@@ -172,12 +182,15 @@ static int assign_difference(struct rows *r, const struct assign *a, rows_on_cha
         return ERR_STALE;
     for (size_t i = 0; i < a->rows.count && rc == 0; i++) {
         const struct assigned *row = &a->rows.items[i];
-        struct assigned *copy = NULL;
+        struct assigned *held = omap_get(&r->by_key, slice_of_str(row->key)), *copy;
 
-        if (!row->gone)
-            rc = copy_row(row, &copy);
+        if (row->gone) {
+            rc = held == NULL ? 0 : drop_row(r, held, on_change, ctx);
+            continue;
+        }
+        rc = copy_row(row, &copy);
         if (rc == 0)
-            rc = put_row(r, row->key, copy, on_change, ctx);
+            rc = put_row(r, copy, on_change, ctx);
     }
     return rc;
 }

@@ -19,7 +19,8 @@ struct rows {
 };
 
 /* `row` has its new content (NULL: gone) and `before` what it replaces (NULL: new). Both are
- * valid for the call; the same content twice is not reported. */
+ * valid for the call; the same content twice is not reported. On an error of it the row stays as it
+ * was, and is reported again with the next assignment. */
 typedef int (*rows_on_change)(void *ctx, const struct assigned *before, const struct assigned *row);
 
 void rows_init(struct rows *r);

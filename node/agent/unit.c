@@ -84,10 +84,25 @@ static int next_release(struct unit *u)
     return UNIT_NOTHING;
 }
 
+/* The first look at a task beside what was observed: whatever ran once and does not any more has
+ * failed, and is not started a second time. */
+static void settle(struct unit *u, wall_ns wall)
+{
+    u->settled = true;
+    if (is_over(u))
+        return;
+    if (u->running)
+        set_state(u, u->awaits_health ? TASK_STARTING : TASK_RUNNING, "adopted", NULL, wall);
+    else if (!u->has_container && u->status.state >= TASK_STARTING)
+        set_state(u, TASK_FAILED, "failed", "its container is gone from this host", wall);
+}
+
 int unit_next(struct unit *u, mono_ns now, wall_ns wall)
 {
     bool unwanted = desired(u) >= TASK_SHUTDOWN || u->cut_off;
 
+    if (!u->settled && u->task != NULL)
+        settle(u, wall);
     if (u->token != 0) {
         bool pulls = u->operation == AGENT_IMAGE_ENSURE;
 
@@ -295,16 +310,6 @@ void unit_observe(struct unit *u, const struct agent_observed *o, wall_ns wall)
         u->stopping = desired(u) >= TASK_SHUTDOWN;
         set_exit(u, o->exit_code, o->oom_killed, wall);
     }
-}
-
-void unit_settle(struct unit *u, wall_ns wall)
-{
-    if (u->task == NULL || is_over(u))
-        return;
-    if (u->running)
-        set_state(u, u->awaits_health ? TASK_STARTING : TASK_RUNNING, "adopted", NULL, wall);
-    else if (!u->has_container && u->status.state >= TASK_STARTING)
-        set_state(u, TASK_FAILED, "failed", "its container is gone from this host", wall);
 }
 
 void unit_cut_off(struct unit *u)

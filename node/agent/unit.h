@@ -25,6 +25,7 @@ struct unit {
     uint64_t token; /* of the operation under way; 0 = none */
     enum agent_operation_kind operation;
 
+    bool settled; /* `task` was compared with what was observed at start */
     bool has_image, has_sandbox, has_container;
     bool started;       /* its container was started once; it never is again */
     bool running;       /* its process runs, as far as we know */
@@ -52,8 +53,6 @@ void unit_event(struct unit *u, const struct agent_event *e, wall_ns wall);
 
 /* What the runtime found at start. */
 void unit_observe(struct unit *u, const struct agent_observed *o, wall_ns wall);
-/* All was observed: whatever should run and does not has failed. */
-void unit_settle(struct unit *u, wall_ns wall);
 /* No manager was reachable for as long as its policy allows. */
 void unit_cut_off(struct unit *u);
 

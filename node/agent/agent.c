@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/err.h"
@@ -160,12 +161,25 @@ static int on_row(void *ctx, const struct assigned *before, const struct assigne
 /* A row must have exactly the content that its key promises, or later look-ups trip over it. */
 static bool is_sound(const struct assigned *row)
 {
-    int set = (row->task != NULL) + (row->secret != NULL) + (row->config != NULL) +
-              (row->network != NULL) + (row->endpoint != NULL) + (row->service != NULL) +
-              (row->peer != NULL) + (row->cluster != NULL);
+    const struct {
+        const char *kind;
+        const void *content;
+    } members[] = {
+        { "task/", row->task },       { "secret/", row->secret },   { "config/", row->config },
+        { "network/", row->network }, { "port/", row->endpoint },   { "service/", row->service },
+        { "peer/", row->peer },       { "cluster/", row->cluster },
+    };
+    size_t set = 0;
+    bool kept = true;
 
-    return row->gone ? set == 0
-                     : set == 1 && (row->task == NULL) == !(strncmp(row->key, "task/", 5) == 0);
+    for (size_t i = 0; i < ARRAY_LEN(members); i++)
+        if (members[i].content != NULL) {
+            set++;
+            kept = kept && strncmp(row->key, members[i].kind, strlen(members[i].kind)) == 0;
+        }
+    if (row->task != NULL)
+        kept = kept && strcmp(row->key + strlen("task/"), row->task->id.text) == 0;
+    return kept && set == (row->gone ? 0 : 1);
 }
 
 static int assign(struct agent *a, const struct assign *rows)

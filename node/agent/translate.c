@@ -204,84 +204,96 @@ static int parse_owner(const char *text, uint32_t *out)
     return 0;
 }
 
-static int translate_file(const struct file_target *target, const char *directory,
-                          const char *default_name, const struct bytes *data,
-                          struct container_file *out, struct field_error *err)
-{
-    const char *name = target != NULL && target->name != NULL ? target->name : default_name;
-    char path[CONTAINER_PATH_LEN_MAX];
-    int rc;
+/* A secret or a config: what a task says of it, and what its row has. */
+struct data_ref {
+    const char *kind, *directory; /* where a file without a leading slash goes */
+    const char *id, *name;
+    const struct file_target *target;
+};
 
-    (void)snprintf(path, sizeof(path), "%s%s", name[0] == '/' ? "" : directory, name);
-    rc = str_set(&out->target, path);
-    if (rc == 0)
-        rc = bytes_set(&out->bytes, bytes_slice(data));
-    out->mode = target != NULL && target->mode != 0 ? target->mode & 07777 : FILE_MODE_DEFAULT;
-    if (rc == 0 && target != NULL &&
-        (parse_owner(target->uid, &out->uid) < 0 || parse_owner(target->gid, &out->gid) < 0)) {
-        (void)snprintf(err->text, sizeof(err->text), "%.200s: owner %.20s:%.20s is not numeric",
-                       path, target->uid, target->gid);
-        rc = ERR_INVALID;
-    }
-    return rc;
-}
-
-static int find_row(const struct agent *agent, const char *kind, const char *id, const char *name,
-                    const struct assigned **out, struct field_error *err)
+static int find_data(const struct agent *agent, const struct data_ref *ref, const char **name,
+                     struct slice *data, struct field_error *err)
 {
+    const struct assigned *row;
     char key[64];
 
-    (void)snprintf(key, sizeof(key), "%s/%s", kind, id);
-    *out = agent_row(agent, key);
-    if (*out != NULL)
+    (void)snprintf(key, sizeof(key), "%s/%s", ref->kind, ref->id);
+    row = agent_row(agent, key);
+    if (row == NULL) {
+        (void)snprintf(err->text, sizeof(err->text), "%s %.64s has not arrived on this node",
+                       ref->kind, ref->name == NULL ? ref->id : ref->name);
+        return ERR_UNAVAILABLE;
+    }
+    *name = row->secret != NULL ? row->secret->spec.name : row->config->spec.name;
+    *data = bytes_slice(row->secret != NULL ? &row->secret->spec.data : &row->config->spec.data);
+    return 0;
+}
+
+static int set_path(const struct data_ref *ref, const char *name, char **out,
+                    struct field_error *err)
+{
+    char path[CONTAINER_PATH_LEN_MAX + 1];
+    int len = snprintf(path, sizeof(path), "%s%s", name[0] == '/' ? "" : ref->directory, name);
+
+    if (len < (int)sizeof(path))
+        return str_set(out, path);
+    (void)snprintf(err->text, sizeof(err->text),
+                   "%s %.64s: the path of its file is longer than %d bytes", ref->kind,
+                   ref->name == NULL ? ref->id : ref->name, CONTAINER_PATH_LEN_MAX);
+    return ERR_INVALID;
+}
+
+static int set_owner(const struct file_target *target, struct container_file *out,
+                     struct field_error *err)
+{
+    if (parse_owner(target->uid, &out->uid) == 0 && parse_owner(target->gid, &out->gid) == 0)
         return 0;
-    (void)snprintf(err->text, sizeof(err->text), "%s %s has not arrived on this node", kind,
-                   name == NULL ? id : name);
-    return ERR_UNAVAILABLE;
+    (void)snprintf(err->text, sizeof(err->text), "%.200s: owner %.20s:%.20s is not numeric",
+                   out->target, target->uid == NULL ? "" : target->uid,
+                   target->gid == NULL ? "" : target->gid);
+    return ERR_INVALID;
 }
 
-static int translate_secrets(const struct translate_input *in, const struct task_container *c,
-                             struct container_spec *out, struct field_error *err)
+static int add_file(const struct translate_input *in, const struct data_ref *ref,
+                    struct container_file_list *files, struct field_error *err)
 {
-    for (size_t i = 0; i < c->secrets.count; i++) {
-        const struct secret_ref *ref = &c->secrets.items[i];
-        const struct assigned *row;
-        struct container_file *file;
-        int rc = find_row(in->agent, "secret", ref->secret_id, ref->secret_name, &row, err);
+    const struct file_target *target = ref->target;
+    struct container_file *file;
+    const char *name;
+    struct slice data;
+    int rc = find_data(in->agent, ref, &name, &data, err);
 
-        if (rc < 0)
-            return rc;
-        file = LIST_ADD(&out->secrets);
-        if (file == NULL)
-            return -ENOMEM;
-        rc = translate_file(ref->file, SECRETS_DIR, row->secret->spec.name, &row->secret->spec.data,
-                            file, err);
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
+    if (rc < 0)
+        return rc;
+    file = LIST_ADD(files);
+    if (file == NULL)
+        return -ENOMEM;
+    rc = set_path(ref, target != NULL && target->name != NULL ? target->name : name, &file->target,
+                  err);
+    if (rc == 0)
+        rc = bytes_set(&file->bytes, data);
+    file->mode = target != NULL && target->mode != 0 ? target->mode & 07777 : FILE_MODE_DEFAULT;
+    return rc == 0 && target != NULL ? set_owner(target, file, err) : rc;
 }
 
-static int translate_configs(const struct translate_input *in, const struct task_container *c,
-                             struct container_spec *out, struct field_error *err)
+static int translate_files(const struct translate_input *in, const struct task_container *c,
+                           struct container_spec *out, struct field_error *err)
 {
-    for (size_t i = 0; i < c->configs.count; i++) {
-        const struct config_ref *ref = &c->configs.items[i];
-        const struct assigned *row;
-        struct container_file *file;
-        int rc = find_row(in->agent, "config", ref->config_id, ref->config_name, &row, err);
+    int rc = 0;
 
-        if (rc < 0)
-            return rc;
-        file = LIST_ADD(&out->configs);
-        if (file == NULL)
-            return -ENOMEM;
-        rc = translate_file(ref->file, "/", row->config->spec.name, &row->config->spec.data, file,
-                            err);
-        if (rc < 0)
-            return rc;
+    for (size_t i = 0; i < c->secrets.count && rc == 0; i++) {
+        const struct secret_ref *s = &c->secrets.items[i];
+        struct data_ref ref = { "secret", SECRETS_DIR, s->secret_id, s->secret_name, s->file };
+
+        rc = add_file(in, &ref, &out->secrets, err);
     }
-    return 0;
+    for (size_t i = 0; i < c->configs.count && rc == 0; i++) {
+        const struct config_ref *s = &c->configs.items[i];
+        struct data_ref ref = { "config", "/", s->config_id, s->config_name, s->file };
+
+        rc = add_file(in, &ref, &out->configs, err);
+    }
+    return rc;
 }
 
 static int translate_rights(const struct task *task, const struct task_container *c,
@@ -373,9 +385,7 @@ int translate_task(const struct translate_input *in, struct container_spec *out,
     if (rc == 0)
         rc = translate_mounts(in, c, out, err);
     if (rc == 0)
-        rc = translate_secrets(in, c, out, err);
-    if (rc == 0)
-        rc = translate_configs(in, c, out, err);
+        rc = translate_files(in, c, out, err);
     if (rc == 0)
         rc = translate_rights(in->context.task, c, out);
     if (rc == 0)

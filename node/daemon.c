@@ -17,6 +17,7 @@
 #include "node/disk/state_file.h"
 #include "node/member.h"
 #include "node/options.h"
+#include "node/sd_notify.h"
 
 #define VERSION "0.1.0"
 
@@ -91,6 +92,7 @@ static void stop(struct daemon *d, int exit_code)
         return;
     d->stopping = true;
     d->exit_code = exit_code;
+    sd_notify_state("STOPPING=1");
     api_close(d->api, on_api_closed, d);
 }
 
@@ -134,6 +136,7 @@ static void on_runtime_ready(void *owner, int err, const char *message)
     log_info("daemon", "ready: %s, cgroups %s, socket %s", runtime_host(d->runtime)->oci_runtime,
              runtime_host(d->runtime)->cgroup_layout, d->options.socket);
     member_start(d->member);
+    sd_notify_state("READY=1");
 }
 
 static void on_container(void *owner, enum container_event_kind kind,

@@ -6,39 +6,15 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "node/cli/command.h"
+#include "node/cli/help.h"
 
 #define SOCKET_DEFAULT "/run/shoal/shoal.sock"
 
-static const struct command *const groups[] = {
+static const struct command *const tables[] = {
     cluster_commands, node_commands,  service_commands, network_commands,
     secret_commands,  image_commands, system_commands,
 };
-
-static void print_overview(FILE *out)
-{
-    (void)fputs("usage: shoal [--socket PATH] COMMAND\n\n  daemon                run a node\n",
-                out);
-    for (size_t g = 0; g < ARRAY_LEN(groups); g++) {
-        (void)fputc('\n', out);
-        for (const struct command *c = groups[g]; c->name != NULL; c++)
-            (void)fprintf(out, "  %-20s  %s\n", c->name, c->help);
-    }
-    (void)fputs("\n`shoal COMMAND --help` shows the options of a command.\n", out);
-}
-
-static void print_help(const struct command *c, FILE *out)
-{
-    (void)fprintf(out, "usage: shoal %s [OPTIONS] %s\n\n%s\n\n", c->name, c->usage, c->help);
-    for (const struct option_def *o = c->options; o->name != NULL; o++) {
-        char left[80];
-
-        (void)snprintf(left, sizeof(left), "%c%c%s --%s %s", o->letter != 0 ? '-' : ' ',
-                       o->letter != 0 ? o->letter : ' ', o->letter != 0 ? "," : " ", o->name,
-                       o->placeholder == NULL ? "" : o->placeholder);
-        (void)fprintf(out, "  %-44s %s\n", left, o->help);
-    }
-}
+static const struct command_groups groups = { tables, ARRAY_LEN(tables) };
 
 /* How many words of argv the command's name takes; 0: it is another one. */
 static size_t matches(const struct command *c, int argc, char **argv)
@@ -55,13 +31,20 @@ static size_t matches(const struct command *c, int argc, char **argv)
 
 static const struct command *find(int argc, char **argv, size_t *words)
 {
-    for (size_t g = 0; g < ARRAY_LEN(groups); g++)
-        for (const struct command *c = groups[g]; c->name != NULL; c++) {
+    for (size_t g = 0; g < groups.count; g++)
+        for (const struct command *c = groups.items[g]; c->name != NULL; c++) {
             *words = matches(c, argc, argv);
             if (*words > 0)
                 return c;
         }
     return NULL;
+}
+
+static int unknown(int argc, char **argv)
+{
+    (void)fprintf(stderr, "shoal: unknown command '%s%s%s': `shoal help` lists them\n", argv[0],
+                  argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
+    return EXIT_USAGE;
 }
 
 static int check_count(const struct invocation *in)
@@ -85,7 +68,7 @@ static int run(const struct command *c, int argc, char **argv, const char *socke
     if (args_parse(&in.args, c->options, argc, argv, c->stop_at_first, &err) < 0) {
         (void)fprintf(stderr, "shoal: %s: %s\n", c->name, err.text);
     } else if (in.args.help) {
-        print_help(c, stdout);
+        help_command(c, stdout);
         result = EXIT_OK;
     } else if (check_count(&in) == 0) {
         result = client_open(socket, &in.client) < 0 ? EXIT_ERROR : c->run(&in);
@@ -104,6 +87,38 @@ static const char *socket_of_environment(void)
     return docker != NULL && docker[0] != '\0' ? docker : SOCKET_DEFAULT;
 }
 
+/* `help`, `help --roff`, `help service`, `help service create` */
+static int help(int argc, char **argv)
+{
+    const struct command *c;
+    size_t words;
+
+    if (argc == 0) {
+        help_overview(&groups, stdout);
+        return EXIT_OK;
+    }
+    if (strcmp(argv[0], "--roff") == 0) {
+        help_manual(&groups, stdout);
+        return EXIT_OK;
+    }
+    c = find(argc, argv, &words);
+    if (c != NULL)
+        help_command(c, stdout);
+    else if (argc > 1 || !help_group(&groups, argv[0], stdout))
+        return unknown(argc, argv);
+    return EXIT_OK;
+}
+
+/* `service` and `service --help` show what there is. */
+static int without_command(int argc, char **argv)
+{
+    bool asked = argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+
+    if ((argc == 1 || asked) && help_group(&groups, argv[0], asked ? stdout : stderr))
+        return asked ? EXIT_OK : EXIT_USAGE;
+    return unknown(argc, argv);
+}
+
 int cli_main(int argc, char **argv)
 {
     const char *socket = socket_of_environment();
@@ -117,15 +132,15 @@ int cli_main(int argc, char **argv)
         argc -= 2;
         argv += 2;
     }
-    if (argc == 0 || strcmp(argv[0], "help") == 0 || strcmp(argv[0], "--help") == 0) {
-        print_overview(argc == 0 ? stderr : stdout);
-        return argc == 0 ? EXIT_USAGE : EXIT_OK;
-    }
-    c = find(argc, argv, &words);
-    if (c == NULL) {
-        (void)fprintf(stderr, "shoal: unknown command '%s%s%s': `shoal help` lists them\n", argv[0],
-                      argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
+    if (argc == 0) {
+        help_overview(&groups, stderr);
         return EXIT_USAGE;
     }
+    if (strcmp(argv[0], "help") == 0 || strcmp(argv[0], "--help") == 0 ||
+        strcmp(argv[0], "-h") == 0)
+        return help(argc - 1, argv + 1);
+    c = find(argc, argv, &words);
+    if (c == NULL)
+        return without_command(argc, argv);
     return run(c, argc - (int)words, argv + words, socket);
 }

@@ -7,7 +7,7 @@
 #define RUNTIME_LOGFILE_H
 
 #include "base/slice.h"
-#include "runtime/fault.h"
+#include "runtime/file.h"
 #include "runtime/runtime.h"
 
 struct log_record {
@@ -26,16 +26,11 @@ struct log_rotation {
     uint64_t bytes_max;
     uint32_t count_max;
 };
-/* Rotates if it is due: renames, and tells conmon to open a new file. Blocks. */
+/* Rotates if it is due: renames, and tells conmon to open a new file; keeps `count_max` files in
+ * all. For a container that runs. Blocks. */
 void log_rotate(const struct log_rotation *rotation);
 
-/* Where in the newest files the last `count` lines begin: the number of the file (0 = log) and
- * the offset in it. Blocks. */
-struct log_position {
-    uint32_t file;
-    uint64_t offset;
-};
-struct log_position log_find_tail(const char *state_dir, uint64_t count);
+struct path log_path(const char *state_dir, uint32_t number); /* 0 = log */
 uint32_t log_oldest(const char *state_dir); /* number of the oldest file that is there */
 
 #endif /* RUNTIME_LOGFILE_H */

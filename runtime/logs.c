@@ -1,22 +1,12 @@
 /* Readers of logs. A thread reads a chunk, the loop takes it apart and hands out records; at the
- * end of the newest file a follower waits for inotify to say that the directory has changed.
- *
- * A file is followed by its inode, so rotation does not disturb: at its end, if it is no longer
- * `log`, the next newer file is opened. conmon makes the new file itself and never again writes
- * to the old one, so what was read to the end after the new one existed is complete. */
-#include <errno.h>
-#include <fcntl.h>
+ * end of the newest file a follower waits for inotify to say that the directory has changed. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "base/err.h"
-#include "runtime/logfile.h"
+#include "runtime/log_reader.h"
 #include "runtime/runtime_impl.h"
-
-#define CHUNK (64 * 1024)
 
 struct runtime_logs {
     struct list link;
@@ -30,121 +20,21 @@ struct runtime_logs {
     void (*on_end)(void *owner, int err, const char *message);
     void *owner;
 
-    /* the thread's while `reading` */
-    struct path dir;
-    int fd; /* -1 before the first read */
-    bool at_end;
-    size_t len; /* bytes in the buffer; those before `parsed` are done with */
+    struct log_reader reader; /* the thread's while `reading`, as the next two */
     int err;
     struct fault fault;
 
     bool reading, again, held, ended, closed;
-    size_t parsed;
     uv_fs_event_t watch;
     bool watching;
-    uint8_t buffer[CHUNK + 1]; /* room for a newline that a record gets back */
 };
 
 /* --- On the thread */
 
-static int open_number(struct runtime_logs *l, uint32_t number)
-{
-    struct path p =
-        number == 0 ? path_of("%s/log", l->dir.text) : path_of("%s/log.%u", l->dir.text, number);
-    int fd = open(p.text, O_RDONLY | O_CLOEXEC);
-
-    if (fd < 0)
-        return -errno;
-    if (l->fd >= 0)
-        close(l->fd);
-    l->fd = fd;
-    return 0;
-}
-
-static int open_first(struct runtime_logs *l)
-{
-    struct log_position at = { .file = log_oldest(l->dir.text) };
-    int rc;
-
-    if (l->options.tail != LOGS_TAIL_ALL)
-        at = log_find_tail(l->dir.text, l->options.tail);
-    rc = open_number(l, at.file);
-    if (rc == 0 && lseek(l->fd, (off_t)at.offset, SEEK_SET) < 0)
-        rc = -errno;
-    return rc;
-}
-
-/* The number of the file that follows the open one; false: it is the newest. */
-static bool find_newer(const struct runtime_logs *l, uint32_t *out)
-{
-    uint32_t oldest = log_oldest(l->dir.text);
-    struct stat mine, st;
-
-    if (fstat(l->fd, &mine) < 0)
-        return false;
-    for (uint32_t i = 0; i <= oldest; i++) {
-        struct path p =
-            i == 0 ? path_of("%s/log", l->dir.text) : path_of("%s/log.%u", l->dir.text, i);
-
-        if (stat(p.text, &st) == 0 && st.st_ino == mine.st_ino && st.st_dev == mine.st_dev) {
-            *out = i - 1;
-            return i > 0 && access((i == 1 ? path_of("%s/log", l->dir.text)
-                                           : path_of("%s/log.%u", l->dir.text, i - 1))
-                                       .text,
-                                   F_OK) == 0;
-        }
-    }
-    *out = oldest; /* rotated away altogether: the oldest there is */
-    return true;
-}
-
-static ssize_t read_more(struct runtime_logs *l)
-{
-    ssize_t n;
-
-    do {
-        n = read(l->fd, l->buffer + l->len, CHUNK - l->len);
-    } while (n < 0 && errno == EINTR);
-    return n < 0 ? -errno : n;
-}
-
-static int read_chunk(struct runtime_logs *l)
-{
-    uint32_t newer;
-    ssize_t n;
-    int rc;
-
-    l->at_end = false;
-    if (l->fd < 0) {
-        rc = open_first(l);
-        if (rc == -ENOENT) {
-            l->at_end = true;
-            return 0;
-        }
-        if (rc < 0)
-            return rc;
-    }
-    for (;;) {
-        bool has_newer = find_newer(l, &newer); /* asked before reading: see above */
-
-        n = read_more(l);
-        if (n != 0 || !has_newer)
-            break;
-        rc = open_number(l, newer);
-        if (rc < 0)
-            return rc;
-    }
-    if (n < 0)
-        return (int)n;
-    l->len += (size_t)n;
-    l->at_end = n == 0;
-    return 0;
-}
-
 static void run_read(struct work *w)
 {
     struct runtime_logs *l = CONTAINER_OF(w, struct runtime_logs, work);
-    int rc = read_chunk(l);
+    int rc = log_reader_fill(&l->reader);
 
     if (rc < 0)
         l->err = fault_system(&l->fault, rc, "logs of container %s", l->id);
@@ -155,8 +45,7 @@ static void run_read(struct work *w)
 static void free_logs(struct runtime_logs *l)
 {
     list_remove(&l->link);
-    if (l->fd >= 0)
-        close(l->fd);
+    log_reader_deinit(&l->reader);
     l->on_end(l->owner, l->err, l->err == 0 ? "" : l->fault.text);
     free(l);
 }
@@ -189,40 +78,15 @@ static void finish(struct runtime_logs *l)
     }
 }
 
-static bool is_wanted(const struct logs_options *o, const struct log_record *r)
-{
-    bool both = !o->out && !o->err;
-
-    if (!both && !(r->source == STREAM_STDOUT ? o->out : o->err))
-        return false;
-    return r->time >= o->since && (o->until == 0 || r->time <= o->until);
-}
-
 /* Hands out the whole lines in the buffer. */
 static void hand_out(struct runtime_logs *l)
 {
-    while (!l->held && !l->closed) {
-        uint8_t *line = l->buffer + l->parsed;
-        size_t left = l->len - l->parsed;
-        uint8_t *end = left == 0 ? NULL : memchr(line, '\n', left);
-        struct log_record r;
+    struct log_record r;
 
-        if (end == NULL)
-            break;
-        l->parsed += (size_t)(end - line) + 1;
-        if (log_parse(slice_of(line, (size_t)(end - line)), &r) < 0 || !is_wanted(&l->options, &r))
-            continue;
-        if (!r.partial)
-            r.text.len++; /* its newline is just behind it */
-        l->on_record(l->owner, r.source, r.time, r.text, r.partial);
+    while (!l->held && !l->closed && log_reader_next(&l->reader, &r)) {
+        if (log_record_is_wanted(&r, &l->options))
+            l->on_record(l->owner, r.source, r.time, r.text, r.partial);
     }
-    if (l->parsed > 0 && !l->held) {
-        memmove(l->buffer, l->buffer + l->parsed, l->len - l->parsed);
-        l->len -= l->parsed;
-        l->parsed = 0;
-    }
-    if (l->len == CHUNK && l->parsed == 0 && memchr(l->buffer, '\n', CHUNK) == NULL)
-        l->len = 0; /* no line of ours is that long: something else wrote there */
 }
 
 static void read_on(struct runtime_logs *l);
@@ -241,7 +105,7 @@ static void on_read_done(struct work *w)
     hand_out(l);
     if (l->closed || l->held)
         return;
-    if (!l->at_end || again) {
+    if (!l->reader.at_end || again) {
         read_on(l);
         return;
     }
@@ -280,7 +144,7 @@ static int start_watch(struct runtime_logs *l)
     l->watch.data = l;
     l->watching = true;
     l->rt->open_handles++;
-    return uv_fs_event_start(&l->watch, on_change, l->dir.text, 0);
+    return uv_fs_event_start(&l->watch, on_change, l->reader.dir.text, 0);
 }
 
 static int begin(struct runtime_logs *l, const struct container *c)
@@ -293,7 +157,7 @@ static int begin(struct runtime_logs *l, const struct container *c)
         return fault_set(&l->fault, ERR_NOT_FOUND, "container %s: no such container", l->id);
     if (c->record.spec.log_none)
         return fault_set(&l->fault, ERR_UNSUPPORTED, "container %s: keeps no logs", l->id);
-    l->dir = c->state_dir;
+    log_reader_init(&l->reader, c->state_dir.text, l->options.tail);
     l->ended = c->info.state == CONTAINER_EXITED && !c->busy;
     if (l->options.follow && !l->ended)
         rc = start_watch(l);
@@ -314,7 +178,7 @@ runtime_logs_open(struct runtime *rt, const char *id, const struct logs_options 
     l->on_record = on_record;
     l->on_end = on_end;
     l->owner = owner;
-    l->fd = -1;
+    l->reader.fd = -1;
     (void)snprintf(l->id, sizeof(l->id), "%s", id);
     list_init(&l->link);
     list_push_back(&rt->logs, &l->link);

@@ -24,7 +24,7 @@
 #include "base/log.h"
 #include "runtime/runtime_impl.h"
 
-#define LOG_CHECK_MS      2000
+#define LOG_CHECK_MS      500 /* how far a log can grow beyond its size */
 #define DEFAULT_LOG_BYTES (10 * MIB)
 #define DEFAULT_LOG_FILES 3
 #define DEFAULT_THREADS   4

@@ -259,6 +259,16 @@ void runtime_logs_hold(struct runtime_logs *l);
 void runtime_logs_resume(struct runtime_logs *l);
 void runtime_logs_close(struct runtime_logs *l); /* on_end follows */
 
+/* The same for a program that finds `state_dir` without its daemon: reads what the files hold now
+ * (`follow` counts as false), blocks, and calls on_record before it returns. `key` is an id, a
+ * unique prefix of one, or a name.  ERR_NOT_FOUND, libuv's codes; `message` says why, "" = 0 */
+#define RUNTIME_MESSAGE_MAX 640
+NODISCARD int runtime_logs_offline(const char *state_dir, const char *key,
+                                   const struct logs_options *options,
+                                   void (*on_record)(void *owner, enum stream_source source,
+                                                     wall_ns time, struct slice text, bool partial),
+                                   void *owner, char message[RUNTIME_MESSAGE_MAX]);
+
 /* --- Images ---------------------------------------------------------------------------- */
 
 struct image_info {

@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "node/agent/host_impl.h"
 
-static wall_ns wall_now(void)
+wall_ns host_wall_now(void)
 {
     uv_timeval64_t tv;
 
@@ -29,6 +29,8 @@ static void wake(struct host *h)
 }
 
 /* --- The file */
+
+static void finish_close(struct host *h);
 
 static void write_on_worker(uv_work_t *req)
 {
@@ -51,6 +53,8 @@ static void on_written(uv_work_t *req, int status)
                   h->cfg.state_dir, err_text(h->write_err));
     }
     wake(h);
+    if (h->closing)
+        finish_close(h);
 }
 
 static int start_writing(struct host *h)
@@ -113,13 +117,14 @@ static void turn(struct host *h)
     struct agent_output out;
 
     h->awake = false;
-    agent_turn(h->agent, uv_hrtime(), wall_now(), &out);
+    agent_turn(h->agent, uv_hrtime(), host_wall_now(), &out);
     if (out.report != NULL)
         send_report(h, out.report);
     for (size_t i = 0; i < out.operations.count; i++)
         host_operation_start(h, &out.operations.items[i]);
     settle(h);
-    set_deadline(h, out.deadline_ns);
+    /* What ended within its start is looked at again at once: nothing else would wake the loop. */
+    set_deadline(h, h->awake ? 0 : out.deadline_ns);
 }
 
 static void on_pump(uv_prepare_t *pump)
@@ -219,7 +224,7 @@ void host_container_found(struct host *h, const struct container_info *info)
 
     if (!parse_task_id(info->spec->id, &o.task_id))
         return; /* not a task's */
-    if (agent_observe(h->agent, &o, wall_now()) < 0)
+    if (agent_observe(h->agent, &o, host_wall_now()) < 0)
         log_error("agent", "container %s cannot be adopted: out of memory", info->spec->id);
 }
 
@@ -238,7 +243,7 @@ void host_container_event(struct host *h, enum container_event_kind kind,
         e.kind = AGENT_UNHEALTHY;
     else
         return;
-    agent_event(h->agent, &e, uv_hrtime(), wall_now());
+    agent_event(h->agent, &e, uv_hrtime(), host_wall_now());
     wake(h);
 }
 
@@ -363,7 +368,7 @@ void host_operation_done(struct host_operation *op, int err, const char *message
         if (err < 0)
             log_warn("agent", "task %s: %s", op->task_id.text,
                      message == NULL ? err_text(err) : message);
-        agent_result(h->agent, &r, uv_hrtime(), wall_now());
+        agent_result(h->agent, &r, uv_hrtime(), host_wall_now());
         if (op->kind == AGENT_SANDBOX_DESTROY)
             host_network_retry(h);
         wake(h);

@@ -43,6 +43,8 @@ struct host_operation {
     struct task task; /* a copy: rows may change while it runs */
 };
 
+wall_ns host_wall_now(void);
+
 void host_operation_start(struct host *h, const struct agent_operation *op);
 void host_operation_done(struct host_operation *op, int err, const char *message);
 

@@ -144,7 +144,8 @@ void host_operation_start(struct host *h, const struct agent_operation *request)
         struct agent_result r = { .token = request->token, .err = -ENOMEM };
 
         free(op);
-        agent_result(h->agent, &r, uv_hrtime(), 0);
+        agent_result(h->agent, &r, uv_hrtime(), host_wall_now());
+        h->awake = true;
         return;
     }
     op->host = h;

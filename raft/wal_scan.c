@@ -212,6 +212,17 @@ static int take_record(const struct wal_keys *keys, struct wal_scan *s, const st
     return 1;
 }
 
+/* Where the zeros begin that nothing follows. */
+static uint64_t end_of_content(const uint8_t *bytes, uint64_t len)
+{
+    while (len >= DISK_SECTOR_BYTES &&
+           wal_is_zero(bytes + len - DISK_SECTOR_BYTES, DISK_SECTOR_BYTES))
+        len -= DISK_SECTOR_BYTES;
+    while (len > 0 && bytes[len - 1] == 0)
+        len--;
+    return len;
+}
+
 static int scan_segment(const struct wal_keys *keys, const struct disk_reader *reader,
                         struct wal_scan *s, struct wal_file *file)
 {
@@ -220,9 +231,7 @@ static int scan_segment(const struct wal_keys *keys, const struct disk_reader *r
 
     if (rc < 0)
         return rc;
-    file->content_end = file->len;
-    while (file->content_end > 0 && s->buffer[file->content_end - 1] == 0)
-        file->content_end--;
+    file->content_end = end_of_content(s->buffer, file->len);
     while (offset < file->content_end) {
         rc = take_record(keys, s, file, offset);
         if (rc < 0)

@@ -18,7 +18,8 @@ struct inode {
     uint8_t *dirty, *bad; /* one byte per sector */
     size_t cap;           /* whole sectors */
     size_t now_len, safe_len;
-    bool is_used; /* mark of the collector */
+    size_t dirty_first, dirty_end; /* no sector outside of these is dirty */
+    bool is_used;                  /* mark of the collector */
 };
 
 struct name {
@@ -223,11 +224,12 @@ uint64_t disk_mem_used(const struct disk_mem *d)
 
 static bool grow_bytes(uint8_t **bytes, size_t old, size_t cap)
 {
-    uint8_t *grown = realloc(*bytes, cap);
+    uint8_t *grown = old == 0 ? calloc(1, cap) : realloc(*bytes, cap);
 
     if (grown == NULL)
         return false;
-    memset(grown + old, 0, cap - old);
+    if (old > 0)
+        memset(grown + old, 0, cap - old);
     *bytes = grown;
     return true;
 }
@@ -275,12 +277,22 @@ static int open_or_create(struct disk_mem *d, const char *file, struct inode **o
 
 static void touch_sectors(struct inode *n, size_t offset, size_t len)
 {
+    size_t first = offset / SECTOR, end = (offset + len + SECTOR - 1) / SECTOR;
+    bool is_clean = n->dirty_first == n->dirty_end;
+
     if (len == 0)
         return;
-    for (size_t i = offset / SECTOR; i <= (offset + len - 1) / SECTOR; i++) {
-        n->dirty[i] = 1;
-        n->bad[i] = 0;
-    }
+    memset(n->dirty + first, 1, end - first);
+    memset(n->bad + first, 0, end - first);
+    n->dirty_first = is_clean ? first : MIN(n->dirty_first, first);
+    n->dirty_end = is_clean ? end : MAX(n->dirty_end, end);
+}
+
+static void forget_dirty(struct inode *n)
+{
+    if (n->cap > 0)
+        memset(n->dirty + n->dirty_first, 0, n->dirty_end - n->dirty_first);
+    n->dirty_first = n->dirty_end = 0;
 }
 
 /* `data` NULL means zeros. */
@@ -298,9 +310,9 @@ static int write_bytes(struct disk_mem *d, const char *file, uint64_t offset, co
     rc = grow_inode(d, n, end);
     if (rc < 0)
         return rc;
-    if (data == NULL)
-        memset(n->now + offset, 0, len);
-    else
+    if (data == NULL && offset < n->now_len)
+        memset(n->now + offset, 0, MIN(len, n->now_len - (size_t)offset));
+    if (data != NULL)
         memcpy(n->now + offset, data, len);
     n->now_len = MAX(n->now_len, (size_t)end);
     touch_sectors(n, (size_t)offset, len);
@@ -340,11 +352,10 @@ static int sync_file(struct disk_mem *d, const struct disk_op *op)
 
     if (n == NULL)
         return -ENOENT;
-    for (size_t i = 0; i < n->cap / SECTOR; i++) {
+    for (size_t i = n->dirty_first; i < n->dirty_end; i++)
         if (n->dirty[i])
             memcpy(n->safe + i * SECTOR, n->now + i * SECTOR, SECTOR);
-        n->dirty[i] = 0;
-    }
+    forget_dirty(n);
     n->safe_len = n->now_len;
     return 0;
 }
@@ -382,8 +393,8 @@ static void fail_op(struct disk_mem *d, const struct disk_op *op)
                           op->data.len / 2); /* fails anyway */
     if (op->kind == DISK_FILL)
         (void)write_bytes(d, op->file, 0, NULL, (size_t)op->len / 2); /* fails anyway */
-    if (op->kind == DISK_SYNC && n != NULL && n->cap > 0)
-        memset(n->dirty, 0, n->cap / SECTOR);
+    if (op->kind == DISK_SYNC && n != NULL)
+        forget_dirty(n);
 }
 
 int disk_mem_run(struct disk_mem *d, const struct disk_op *op)
@@ -462,13 +473,10 @@ static void crash_inode(struct inode *n, enum disk_mem_crash_mode mode, disk_mem
 {
     size_t unsafe_len = n->now_len;
 
-    for (size_t i = 0; i < n->cap / SECTOR; i++) {
-        bool keeps = mode == DISK_MEM_TEAR && n->dirty[i] && (draw(ctx) & 1) != 0;
-
-        if (keeps)
+    for (size_t i = n->dirty_first; i < n->dirty_end; i++)
+        if (mode == DISK_MEM_TEAR && n->dirty[i] && (draw(ctx) & 1) != 0)
             memcpy(n->safe + i * SECTOR, n->now + i * SECTOR, SECTOR);
-        n->dirty[i] = 0;
-    }
+    forget_dirty(n);
     if (mode == DISK_MEM_TEAR && unsafe_len != n->safe_len && (draw(ctx) & 1) != 0)
         n->safe_len = unsafe_len;
     n->now_len = n->safe_len;

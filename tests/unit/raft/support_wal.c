@@ -53,6 +53,13 @@ void rig_open_ok(struct rig *r)
     assert_int_equal(rig_open(r), 0);
 }
 
+void rig_start(struct rig *r)
+{
+    rig_init(r);
+    rig_open_ok(r);
+    rig_drain(r);
+}
+
 bool rig_run_op(struct rig *r, enum wal_lane lane)
 {
     struct disk_job *job = &r->jobs[lane];
@@ -104,6 +111,12 @@ void rig_crash(struct rig *r, enum disk_mem_crash_mode mode, disk_mem_draw *draw
     disk_mem_crash(r->disk, mode, draw, ctx);
 }
 
+void rig_reopen(struct rig *r, enum disk_mem_crash_mode mode)
+{
+    rig_crash(r, mode, NULL, NULL);
+    rig_open_ok(r);
+}
+
 static int append_op(struct rig *r, struct raft_write_op *op)
 {
     int rc;
@@ -146,6 +159,12 @@ int rig_append(struct rig *r, size_t entries, size_t data_len)
     free(e);
     free(data);
     return rc;
+}
+
+void rig_append_durable(struct rig *r, size_t entries, size_t data_len)
+{
+    assert_int_equal(rig_append(r, entries, data_len), 0);
+    rig_drain(r);
 }
 
 int rig_hard_state(struct rig *r, raft_term term, raft_node_id vote, raft_index commit)

@@ -27,6 +27,8 @@ struct rig {
 void rig_init(struct rig *r);
 void rig_deinit(struct rig *r);
 
+void rig_start(struct rig *r); /* a new log that has room */
+
 int rig_open(struct rig *r); /* recovers; asserts nothing about the result */
 void rig_open_ok(struct rig *r);
 
@@ -38,8 +40,12 @@ bool rig_flush(struct rig *r); /* the log lane only; false when there was nothin
 /* Power loss or kill: the log's memory is gone, jobs with it. The disk stays. */
 void rig_crash(struct rig *r, enum disk_mem_crash_mode mode, disk_mem_draw *draw, void *ctx);
 
+/* A crash that tears nothing, and the start after it. */
+void rig_reopen(struct rig *r, enum disk_mem_crash_mode mode);
+
 /* One write each; data of an entry is a pattern of its index and term. */
 int rig_append(struct rig *r, size_t entries, size_t data_len);
+void rig_append_durable(struct rig *r, size_t entries, size_t data_len); /* ... and flushed */
 int rig_hard_state(struct rig *r, raft_term term, raft_node_id vote, raft_index commit);
 int rig_truncate(struct rig *r, raft_index last);
 int rig_compact(struct rig *r, raft_index index, const char *conf);

@@ -25,13 +25,11 @@ static void test_a_new_log_is_new_until_something_is_durable(void **state)
     assert_int_equal(rig_hard_state(&r, 1, 7, 0), ERR_FULL);
     rig_drain(&r);
     assert_true(wal_room(r.wal) > 0);
-    rig_crash(&r, DISK_MEM_LOSE, NULL, NULL);
-    rig_open_ok(&r);
+    rig_reopen(&r, DISK_MEM_LOSE);
     assert_true(r.found.is_new);
     assert_int_equal(rig_hard_state(&r, 1, 7, 0), 0);
     rig_drain(&r);
-    rig_crash(&r, DISK_MEM_LOSE, NULL, NULL);
-    rig_open_ok(&r);
+    rig_reopen(&r, DISK_MEM_LOSE);
     assert_false(r.found.is_new);
     assert_int_equal(r.found.hard_state.term, 1);
     assert_int_equal(r.found.hard_state.vote, 7);
@@ -44,9 +42,7 @@ static void test_what_was_flushed_comes_back(void **state)
     struct rig r;
 
     (void)state;
-    rig_init(&r);
-    rig_open_ok(&r);
-    rig_drain(&r);
+    rig_start(&r);
     assert_int_equal(rig_hard_state(&r, 3, 9, 0), 0);
     assert_int_equal(rig_append(&r, 10, 100), 0);
     assert_int_equal(rig_append(&r, 1, 0), 0); /* an entry without data */
@@ -54,8 +50,7 @@ static void test_what_was_flushed_comes_back(void **state)
     assert_int_equal(wal_durable(r.wal), 0);
     rig_drain(&r);
     assert_int_equal(wal_durable(r.wal), 4);
-    rig_crash(&r, DISK_MEM_LOSE, NULL, NULL);
-    rig_open_ok(&r);
+    rig_reopen(&r, DISK_MEM_LOSE);
     assert_int_equal(r.found.hard_state.term, 3);
     assert_int_equal(r.found.hard_state.vote, 9);
     assert_int_equal(r.found.hard_state.commit, 8);
@@ -73,9 +68,7 @@ static void test_writes_gather_while_a_flush_runs(void **state)
     struct rig r;
 
     (void)state;
-    rig_init(&r);
-    rig_open_ok(&r);
-    rig_drain(&r);
+    rig_start(&r);
     assert_int_equal(rig_hard_state(&r, 1, 0, 0), 0);
     assert_true(wal_take_job(r.wal, WAL_LANE_LOG, &job));
     assert_int_equal(job.op_count, 2); /* one write, one sync */
@@ -102,25 +95,19 @@ static void test_truncation_survives_and_does_not_resurrect(void **state)
     struct rig r;
 
     (void)state;
-    rig_init(&r);
-    rig_open_ok(&r);
-    rig_drain(&r);
+    rig_start(&r);
     assert_int_equal(rig_hard_state(&r, 1, 0, 0), 0);
-    assert_int_equal(rig_append(&r, 10, 50), 0);
-    rig_drain(&r);
+    rig_append_durable(&r, 10, 50);
     assert_int_equal(rig_hard_state(&r, 2, 0, 0), 0);
     assert_int_equal(rig_truncate(&r, 6), 0);
-    assert_int_equal(rig_append(&r, 2, 50), 0);
-    rig_drain(&r);
-    rig_crash(&r, DISK_MEM_LOSE, NULL, NULL);
-    rig_open_ok(&r);
+    rig_append_durable(&r, 2, 50);
+    rig_reopen(&r, DISK_MEM_LOSE);
     rig_assert_entries(&r, 1, 8);
     assert_int_equal(r.found.entries[5].id.term, 1);
     assert_int_equal(r.found.entries[6].id.term, 2);
     assert_int_equal(rig_truncate(&r, 3), 0); /* nothing follows it */
     rig_drain(&r);
-    rig_crash(&r, DISK_MEM_LOSE, NULL, NULL);
-    rig_open_ok(&r);
+    rig_reopen(&r, DISK_MEM_LOSE);
     rig_assert_entries(&r, 1, 3);
     rig_deinit(&r);
 }
@@ -130,16 +117,12 @@ static void test_reset_voids_the_log_and_restarts_after_the_base(void **state)
     struct rig r;
 
     (void)state;
-    rig_init(&r);
-    rig_open_ok(&r);
-    rig_drain(&r);
+    rig_start(&r);
     assert_int_equal(rig_hard_state(&r, 4, 0, 0), 0);
     assert_int_equal(rig_append(&r, 5, 50), 0);
     assert_int_equal(rig_reset(&r, 100, 4, "members"), 0);
-    assert_int_equal(rig_append(&r, 3, 50), 0);
-    rig_drain(&r);
-    rig_crash(&r, DISK_MEM_LOSE, NULL, NULL);
-    rig_open_ok(&r);
+    rig_append_durable(&r, 3, 50);
+    rig_reopen(&r, DISK_MEM_LOSE);
     rig_assert_entries(&r, 101, 103);
     assert_int_equal(r.found.base.last.index, 100);
     assert_int_equal(r.found.base.last.term, 4);
@@ -158,9 +141,7 @@ static void test_compaction_recycles_segments(void **state)
     uint64_t used = 0;
 
     (void)state;
-    rig_init(&r);
-    rig_open_ok(&r);
-    rig_drain(&r);
+    rig_start(&r);
     assert_int_equal(rig_hard_state(&r, 1, 0, 0), 0);
     for (unsigned round = 0; round < 40; round++) {
         assert_int_equal(rig_append(&r, 8, 500), 0);
@@ -176,8 +157,7 @@ static void test_compaction_recycles_segments(void **state)
             used = disk_mem_used(r.disk);
     }
     assert_true(disk_mem_used(r.disk) <= used + RIG_SEGMENT_BYTES);
-    rig_crash(&r, DISK_MEM_LOSE, NULL, NULL);
-    rig_open_ok(&r);
+    rig_reopen(&r, DISK_MEM_LOSE);
     assert_int_equal(r.found.base.last.index, base);
     assert_true(slice_equal(r.found.base.conf, slice_of_str("abc")));
     rig_assert_entries(&r, base + 1, r.last);
@@ -195,10 +175,8 @@ static void test_a_batch_may_span_segments(void **state)
     rig_open_ok(&r);
     rig_drain(&r);
     assert_int_equal(rig_hard_state(&r, 1, 0, 0), 0);
-    assert_int_equal(rig_append(&r, 20, 1500), 0); /* 30 KB into segments of 16 */
-    rig_drain(&r);
-    rig_crash(&r, DISK_MEM_LOSE, NULL, NULL);
-    rig_open_ok(&r);
+    rig_append_durable(&r, 20, 1500); /* 30 KB into segments of 16 */
+    rig_reopen(&r, DISK_MEM_LOSE);
     rig_assert_entries(&r, 1, 20);
     rig_deinit(&r);
 }
@@ -210,9 +188,7 @@ static void test_room_is_kept_and_refusal_is_whole(void **state)
     raft_index last;
 
     (void)state;
-    rig_init(&r);
-    rig_open_ok(&r);
-    rig_drain(&r);
+    rig_start(&r);
     assert_int_equal(rig_hard_state(&r, 1, 0, 0), 0);
     disk_mem_set_capacity(r.disk, disk_mem_used(r.disk)); /* full from here on */
     while (wal_room(r.wal) >= 700 + WAL_ENTRY_OVERHEAD)
@@ -226,8 +202,7 @@ static void test_room_is_kept_and_refusal_is_whole(void **state)
         rig_drain(&r);
     }
     assert_int_equal(wal_error(r.wal), 0);
-    rig_crash(&r, DISK_MEM_LOSE, NULL, NULL);
-    rig_open_ok(&r);
+    rig_reopen(&r, DISK_MEM_LOSE);
     rig_assert_entries(&r, 1, last);
     assert_int_equal(r.found.hard_state.term, 20);
     assert_int_equal(rig_compact(&r, last, "c"), 0); /* ... and make room */
@@ -285,20 +260,15 @@ static void test_segment_size_may_change_between_starts(void **state)
     struct rig r;
 
     (void)state;
-    rig_init(&r);
-    rig_open_ok(&r);
-    rig_drain(&r);
-    assert_int_equal(rig_append(&r, 5, 100), 0);
-    rig_drain(&r);
+    rig_start(&r);
+    rig_append_durable(&r, 5, 100);
     rig_crash(&r, DISK_MEM_KEEP, NULL, NULL);
     r.cfg.segment_bytes *= 2;
     rig_open_ok(&r);
     rig_assert_entries(&r, 1, 5);
     rig_drain(&r);
-    assert_int_equal(rig_append(&r, 5, 100), 0);
-    rig_drain(&r);
-    rig_crash(&r, DISK_MEM_KEEP, NULL, NULL);
-    rig_open_ok(&r);
+    rig_append_durable(&r, 5, 100);
+    rig_reopen(&r, DISK_MEM_KEEP);
     rig_assert_entries(&r, 1, 10);
     assert_int_equal(r.found.damaged_places, 0);
     rig_deinit(&r);

@@ -19,13 +19,10 @@
 /* Three flushes: records 1 (entries 1..5), 2 (6..10), 3 (11..15), each of several sectors. */
 static void write_three(struct rig *r)
 {
-    rig_init(r);
-    rig_open_ok(r);
-    rig_drain(r);
+    rig_start(r);
     assert_int_equal(rig_hard_state(r, 2, 7, 0), 0);
     for (unsigned i = 0; i < 3; i++) {
-        assert_int_equal(rig_append(r, 5, 300), 0);
-        rig_drain(r);
+        rig_append_durable(r, 5, 300);
     }
 }
 
@@ -56,12 +53,6 @@ static uint64_t draw_odd(void *ctx)
     return (*n)++; /* keeps every second sector */
 }
 
-static void reopen(struct rig *r)
-{
-    rig_crash(r, DISK_MEM_KEEP, NULL, NULL);
-    rig_open_ok(r);
-}
-
 /* --- Interrupted writes. */
 
 static void test_a_torn_flush_is_cut_and_its_place_used_again(void **state)
@@ -80,9 +71,8 @@ static void test_a_torn_flush_is_cut_and_its_place_used_again(void **state)
     assert_int_equal(r.found.damaged_places, 0);
     assert_int_equal(r.found.acknowledged.index, 0);
     rig_drain(&r);
-    assert_int_equal(rig_append(&r, 1, 300), 0);
-    rig_drain(&r);
-    reopen(&r);
+    rig_append_durable(&r, 1, 300);
+    rig_reopen(&r, DISK_MEM_KEEP);
     rig_assert_entries(&r, 1, 16);
     assert_int_equal(r.found.torn_bytes, 0);
     rig_deinit(&r);
@@ -116,7 +106,7 @@ static void test_the_commit_hint_never_passes_the_log(void **state)
     assert_int_equal(rig_hard_state(&r, 1, 0, 20), 0);
     assert_int_equal(rig_append(&r, 20, 1500), 0); /* more than one segment */
     assert_true(rig_run_op(&r, WAL_LANE_LOG));     /* the first one's write */
-    reopen(&r);
+    rig_reopen(&r, DISK_MEM_KEEP);
     assert_true(r.found.entry_count > 0 && r.found.entry_count < 20);
     assert_int_equal(r.found.hard_state.commit, r.found.entry_count);
     rig_deinit(&r);
@@ -132,13 +122,12 @@ static void test_what_recovery_read_from_the_cache_is_made_durable(void **state)
     write_three(&r);
     assert_int_equal(rig_append(&r, 5, 300), 0);
     assert_true(rig_run_op(&r, WAL_LANE_LOG));
-    reopen(&r);
+    rig_reopen(&r, DISK_MEM_KEEP);
     rig_assert_entries(&r, 1, 20);
     assert_false(wal_is_settled(r.wal));
     assert_true(rig_flush(&r));
     assert_true(wal_is_settled(r.wal));
-    rig_crash(&r, DISK_MEM_LOSE, NULL, NULL);
-    rig_open_ok(&r);
+    rig_reopen(&r, DISK_MEM_LOSE);
     rig_assert_entries(&r, 1, 20);
     rig_deinit(&r);
 }
@@ -152,12 +141,11 @@ static void test_nothing_is_witnessed_before_it_is_settled(void **state)
     write_three(&r);
     assert_int_equal(rig_append(&r, 5, 300), 0);
     assert_true(rig_run_op(&r, WAL_LANE_LOG));
-    reopen(&r);
+    rig_reopen(&r, DISK_MEM_KEEP);
     wal_witness(r.wal);
     while (rig_run_op(&r, WAL_LANE_SPARE))
         ;
-    rig_crash(&r, DISK_MEM_LOSE, NULL, NULL);
-    rig_open_ok(&r);
+    rig_reopen(&r, DISK_MEM_LOSE);
     rig_assert_entries(&r, 1, 15);
     assert_int_equal(r.found.acknowledged.term, 0);
     rig_deinit(&r);
@@ -183,7 +171,7 @@ static void test_rot_with_later_records_is_damage_and_names_what_is_missing(void
         print_message("  %s\n", cases[i].why);
         write_three(&r);
         assert_true(disk_mem_flip(r.disk, SEGMENT, record_at(2) + cases[i].offset, 0x10));
-        reopen(&r);
+        rig_reopen(&r, DISK_MEM_KEEP);
         rig_assert_entries(&r, 1, 5);
         assert_int_equal(r.found.acknowledged.index, 15);
         assert_int_equal(r.found.acknowledged.term, 2);
@@ -202,18 +190,16 @@ static void test_a_pending_repair_survives_restarts_until_it_is_done(void **stat
     (void)state;
     write_three(&r);
     assert_true(disk_mem_flip(r.disk, SEGMENT, record_at(2) + 500, 1));
-    reopen(&r);
+    rig_reopen(&r, DISK_MEM_KEEP);
     assert_int_equal(r.found.acknowledged.index, 15);
     rig_drain(&r);
-    assert_int_equal(rig_append(&r, 4, 300), 0); /* the leader gives 6..9 back */
-    rig_drain(&r);
-    reopen(&r);
+    rig_append_durable(&r, 4, 300); /* the leader gives 6..9 back */
+    rig_reopen(&r, DISK_MEM_KEEP);
     rig_assert_entries(&r, 1, 9);
     assert_int_equal(r.found.acknowledged.index, 15);
     rig_drain(&r);
-    assert_int_equal(rig_append(&r, 6, 300), 0); /* and 10..15 */
-    rig_drain(&r);
-    reopen(&r);
+    rig_append_durable(&r, 6, 300); /* and 10..15 */
+    rig_reopen(&r, DISK_MEM_KEEP);
     rig_assert_entries(&r, 1, 15);
     assert_int_equal(r.found.acknowledged.index, 0);
     rig_deinit(&r);
@@ -227,14 +213,14 @@ static void test_rot_in_the_last_record_is_not_cut_as_a_torn_tail(void **state)
     (void)state;
     write_three(&r);
     assert_true(disk_mem_flip(r.disk, SEGMENT, record_at(3) + 700, 1));
-    reopen(&r);
+    rig_reopen(&r, DISK_MEM_KEEP);
     rig_assert_entries(&r, 1, 10);
     assert_int_equal(r.found.acknowledged.index, 15); /* its header says so */
     assert_int_equal(r.found.acknowledged.term, 2);
     assert_int_equal(r.found.hard_state.vote, 7);
     assert_int_equal(r.found.torn_bytes, 0);
     rig_drain(&r);
-    reopen(&r); /* settling has not destroyed the evidence */
+    rig_reopen(&r, DISK_MEM_KEEP); /* settling has not destroyed the evidence */
     assert_int_equal(r.found.acknowledged.index, 15);
     rig_deinit(&r);
 }
@@ -246,7 +232,7 @@ static void test_a_lost_header_of_the_last_record_leaves_the_extent_unknown(void
     (void)state;
     write_three(&r);
     assert_true(disk_mem_flip(r.disk, SEGMENT, record_at(3) + 8, 1));
-    reopen(&r);
+    rig_reopen(&r, DISK_MEM_KEEP);
     rig_assert_entries(&r, 1, 10);
     assert_true(r.found.acknowledged.index == UINT64_MAX);
     assert_int_equal(r.found.acknowledged.term, 2);
@@ -260,15 +246,13 @@ static void test_a_vote_that_may_be_lost_is_spent(void **state)
     struct rig r;
 
     (void)state;
-    rig_init(&r);
-    rig_open_ok(&r);
-    rig_drain(&r);
+    rig_start(&r);
     assert_int_equal(rig_hard_state(&r, 5, 0, 0), 0);
     rig_drain(&r);
     assert_int_equal(rig_hard_state(&r, 5, 3, 0), 0);
     rig_drain(&r);
     assert_true(disk_mem_flip(r.disk, SEGMENT, 128 + 64 + 8, 1)); /* header of the second record */
-    reopen(&r);
+    rig_reopen(&r, DISK_MEM_KEEP);
     assert_int_equal(r.found.hard_state.term, 5);
     assert_true(r.found.hard_state.vote == WAL_VOTE_UNKNOWN);
     rig_deinit(&r);
@@ -279,15 +263,13 @@ static void test_a_record_that_lost_only_its_payload_keeps_its_vote(void **state
     struct rig r;
 
     (void)state;
-    rig_init(&r);
-    rig_open_ok(&r);
-    rig_drain(&r);
+    rig_start(&r);
     assert_int_equal(rig_hard_state(&r, 5, 0, 0), 0);
     rig_drain(&r);
     assert_int_equal(rig_hard_state(&r, 6, 3, 0), 0);
     rig_drain(&r);
     assert_true(disk_mem_flip(r.disk, SEGMENT, 128 + 64 + 128 + 10, 1));
-    reopen(&r);
+    rig_reopen(&r, DISK_MEM_KEEP);
     assert_int_equal(r.found.hard_state.term, 6);
     assert_int_equal(r.found.hard_state.vote, 3);
     assert_int_equal(r.found.acknowledged.index, 0); /* no entry is missing */
@@ -317,7 +299,7 @@ static void test_damage_below_the_base_does_not_matter(void **state)
     assert_int_equal(rig_compact(&r, 12, "conf"), 0);
     rig_drain(&r);
     assert_true(disk_mem_flip(r.disk, SEGMENT, record_at(2) + 600, 1));
-    reopen(&r);
+    rig_reopen(&r, DISK_MEM_KEEP);
     rig_assert_entries(&r, 13, 15);
     assert_int_equal(r.found.acknowledged.index, 0);
     assert_true(r.found.damaged_places > 0); /* but is told */
@@ -337,11 +319,10 @@ static void test_a_cut_inside_a_gap_takes_uncommitted_entries_with_it(void **sta
     cut_at = record_at(4) + 128 + 64;
     assert_int_equal(rig_truncate(&r, 8), 0); /* this record is lost */
     rig_drain(&r);
-    assert_int_equal(rig_append(&r, 5, 300), 0);
-    rig_drain(&r);
+    rig_append_durable(&r, 5, 300);
     for (uint64_t at = cut_at; at < cut_at + 192; at += 16)
         assert_true(disk_mem_flip(r.disk, SEGMENT, at, 1));
-    reopen(&r);
+    rig_reopen(&r, DISK_MEM_KEEP);
     rig_assert_entries(&r, 1, 4); /* only what was committed is believed */
     assert_int_equal(r.found.acknowledged.index, 13);
     rig_deinit(&r);
@@ -356,11 +337,9 @@ static void test_a_lost_write_is_found_by_the_next_record(void **state)
     (void)state;
     write_three(&r);
     disk_mem_drop_next(r.disk);
-    assert_int_equal(rig_append(&r, 5, 300), 0);
-    rig_drain(&r); /* 16..20 are nowhere */
-    assert_int_equal(rig_append(&r, 5, 300), 0);
-    rig_drain(&r);
-    reopen(&r);
+    rig_append_durable(&r, 5, 300); /* 16..20 are nowhere */
+    rig_append_durable(&r, 5, 300);
+    rig_reopen(&r, DISK_MEM_KEEP);
     rig_assert_entries(&r, 1, 15);
     assert_int_equal(r.found.acknowledged.index, 25);
     rig_deinit(&r);
@@ -378,7 +357,7 @@ static void test_a_lost_last_write_is_found_by_the_witness(void **state)
     assert_true(rig_flush(&r));
     wal_witness(r.wal);
     rig_drain(&r);
-    reopen(&r);
+    rig_reopen(&r, DISK_MEM_KEEP);
     rig_assert_entries(&r, 1, 15);
     assert_true(r.found.acknowledged.index == UINT64_MAX);
     assert_true(strstr(r.found.detail, "manifest") != NULL);
@@ -392,11 +371,9 @@ static void test_a_misdirected_write_is_found_at_both_places(void **state)
     (void)state;
     write_three(&r);
     disk_mem_misdirect_next(r.disk, -3); /* over record 3 */
-    assert_int_equal(rig_append(&r, 5, 300), 0);
-    rig_drain(&r);
-    assert_int_equal(rig_append(&r, 5, 300), 0);
-    rig_drain(&r);
-    reopen(&r);
+    rig_append_durable(&r, 5, 300);
+    rig_append_durable(&r, 5, 300);
+    rig_reopen(&r, DISK_MEM_KEEP);
     rig_assert_entries(&r, 1, 10);
     assert_int_equal(r.found.acknowledged.index, 25);
     rig_deinit(&r);
@@ -411,11 +388,9 @@ static void test_a_write_that_landed_further_on_is_not_believed(void **state)
     (void)state;
     write_three(&r);
     disk_mem_misdirect_next(r.disk, 12);
-    assert_int_equal(rig_append(&r, 5, 300), 0);
-    rig_drain(&r);
-    assert_int_equal(rig_append(&r, 5, 300), 0);
-    rig_drain(&r);
-    reopen(&r);
+    rig_append_durable(&r, 5, 300);
+    rig_append_durable(&r, 5, 300);
+    rig_reopen(&r, DISK_MEM_KEEP);
     rig_assert_entries(&r, 1, 15);
     assert_int_equal(r.found.acknowledged.index, 25);
     rig_deinit(&r);
@@ -469,7 +444,7 @@ static void test_one_damaged_slot_of_the_manifest_is_enough(void **state)
         wal_witness(r.wal);
         rig_drain(&r);
         assert_true(disk_mem_flip(r.disk, "manifest", slot * 4096 + 50, 1));
-        reopen(&r);
+        rig_reopen(&r, DISK_MEM_KEEP);
         rig_assert_entries(&r, 1, 15);
         assert_int_equal(r.found.damaged_places, 0);
         rig_deinit(&r);
@@ -553,11 +528,10 @@ static void test_a_restart_after_a_failed_sync_trusts_no_cache(void **state)
     assert_int_equal(rig_append(&r, 5, 300), 0);
     disk_mem_fail_next(r.disk, DISK_SYNC, -EIO);
     assert_true(rig_flush(&r));
-    reopen(&r);
+    rig_reopen(&r, DISK_MEM_KEEP);
     rig_assert_entries(&r, 1, 20); /* from the cache */
     assert_true(rig_flush(&r));
-    rig_crash(&r, DISK_MEM_LOSE, NULL, NULL);
-    rig_open_ok(&r);
+    rig_reopen(&r, DISK_MEM_LOSE);
     rig_assert_entries(&r, 1, 20);
     rig_deinit(&r);
 }

@@ -34,13 +34,7 @@ struct host *host_by_id(struct world *w, raft_node_id id)
     return NULL;
 }
 
-static void drop_conf(struct slice *conf)
-{
-    free((void *)(uintptr_t)conf->ptr);
-    *conf = slice_of(NULL, 0);
-}
-
-static struct slice copy_slice(struct slice s)
+struct slice sim_slice_copy(struct slice s)
 {
     uint8_t *bytes = malloc(s.len + 1);
 
@@ -50,31 +44,19 @@ static struct slice copy_slice(struct slice s)
     return slice_of(bytes, s.len);
 }
 
-static void drop_snapshot(struct sim_snapshot *s)
+void sim_slice_drop(struct slice *s)
 {
-    drop_conf(&s->meta.base.conf);
-    s->meta = (struct raft_snapshot){ 0 };
-    s->staged = 0;
-    buf_clear(&s->bytes);
+    free((void *)(uintptr_t)s->ptr);
+    *s = slice_of(NULL, 0);
 }
 
 /* --- life */
 
 static void drop_memory(struct host *h)
 {
-    struct parked *p;
-
-    while ((p = h->parked_first) != NULL) {
-        h->parked_first = p->next;
-        free(p);
-    }
-    h->parked_last = NULL;
-    while ((p = h->inbox) != NULL) {
-        h->inbox = p->next;
-        free(p);
-    }
+    mail_drop(h);
     for (size_t i = 0; i < h->applying_count; i++)
-        drop_conf(&h->applying[i].data);
+        sim_slice_drop(&h->applying[i].data);
     h->applying_count = 0;
     h->apply_scheduled = false;
     raft_free(h->raft);
@@ -92,7 +74,7 @@ static void drop_memory(struct host *h)
     if (h->has_machine)
         machine_deinit(&h->machine);
     h->has_machine = false;
-    drop_snapshot(&h->held);
+    sim_snapshot_clear(&h->held);
 }
 
 void host_crash(struct host *h, enum disk_mem_crash_mode mode)
@@ -107,7 +89,7 @@ void host_crash(struct host *h, enum disk_mem_crash_mode mode)
     sim_process_stop(&h->process);
     /* Staged bytes are durable as far as reported; the rest of them may be anything. */
     if (prng_chance(&h->prng, 0.5))
-        drop_snapshot(&h->staged);
+        sim_snapshot_clear(&h->staged);
 }
 
 static void on_supervised(void *ctx, uint64_t arg)
@@ -139,8 +121,8 @@ void host_deinit(struct host *h)
         sim_disk_deinit(&h->disk);
         h->created = false;
     }
-    drop_snapshot(&h->staged);
-    drop_conf(&h->checkpoint.installed.conf);
+    sim_snapshot_clear(&h->staged);
+    sim_slice_drop(&h->checkpoint.installed.conf);
     buf_deinit(&h->checkpoint.machine);
     buf_deinit(&h->held.bytes);
     buf_deinit(&h->staged.bytes);
@@ -156,8 +138,8 @@ void host_create(struct host *h, raft_node_id id)
     h->created = true;
     h->retired = false;
     h->damaged = false;
-    drop_snapshot(&h->staged);
-    drop_conf(&h->checkpoint.installed.conf);
+    sim_snapshot_clear(&h->staged);
+    sim_slice_drop(&h->checkpoint.installed.conf);
     h->checkpoint.installed = (struct raft_base){ 0 };
     h->checkpoint.applied = 0;
     buf_clear(&h->checkpoint.machine);
@@ -327,92 +309,8 @@ static void set_timer(struct host *h, mono_ns deadline)
         sim_clock_at(&h->world->clock, real, on_timer, h, h->process.generation);
 }
 
-static size_t encode(struct world *w, const struct raft_message *m)
-{
-    size_t max = raft_message_encoded_max(m);
-    int64_t len;
-
-    if (max > w->encode_cap) {
-        w->encode_cap = 2 * max;
-        w->encode_buf = realloc(w->encode_buf, w->encode_cap);
-        CHECK(w->encode_buf != NULL);
-    }
-    len = raft_message_encode(m, w->encode_buf, w->encode_cap);
-    CHECK(len > 0);
-    return (size_t)len;
-}
-
-static raft_term vote_in(const struct raft_message *m)
-{
-    bool is_vote = m->type == RAFT_VOTE_RES && m->vote_res.granted && !m->vote_res.pre;
-
-    return is_vote ? m->term : 0;
-}
-
-/* A vote is cast when it leaves; one that was lost with the disk before is none. */
-static void send(struct host *h, unsigned to, raft_term vote_term, struct slice bytes)
-{
-    if (vote_term != 0)
-        check_vote(h, vote_term, h->world->hosts[to].id);
-    sim_net_send(&h->world->net, h->index, to, bytes);
-}
-
-static void park(struct host *h, unsigned to, const struct raft_message *m, struct slice bytes)
-{
-    struct parked *p = malloc(sizeof(*p) + bytes.len);
-
-    CHECK(p != NULL);
-    *p = (struct parked){ .after = m->after, .to = to, .len = bytes.len };
-    p->vote_term = vote_in(m);
-    memcpy(p->bytes, bytes.ptr, bytes.len);
-    if (h->parked_last != NULL)
-        h->parked_last->next = p;
-    else
-        h->parked_first = p;
-    h->parked_last = p;
-}
-
-static void send_messages(struct host *h, const struct raft_output *out)
-{
-    struct world *w = h->world;
-
-    for (size_t i = 0; i < out->message_count; i++) {
-        const struct raft_message *m = &out->messages[i];
-        const struct host *to = host_by_id(w, m->to);
-        struct slice bytes;
-
-        if (to == NULL)
-            continue;
-        bytes.len = encode(w, m);
-        bytes.ptr = w->encode_buf;
-        if (m->after > h->durable)
-            park(h, to->index, m, bytes);
-        else
-            send(h, to->index, vote_in(m), bytes);
-    }
-}
-
-static void send_parked(struct host *h)
-{
-    struct parked **at = &h->parked_first;
-
-    h->parked_last = NULL;
-    while (*at != NULL) {
-        struct parked *p = *at;
-
-        if (p->after > h->durable) {
-            h->parked_last = p;
-            at = &p->next;
-            continue;
-        }
-        *at = p->next;
-        send(h, p->to, p->vote_term, slice_of(p->bytes, p->len));
-        free(p);
-    }
-}
-
 /* Some applied state reaches the disk at times of its own choosing. */
-static void make_checkpoint(struct host *h)
+void host_checkpoint(struct host *h)
 {
     machine_encode(&h->machine, 0, &h->checkpoint.machine);
     h->checkpoint.applied = h->machine.applied.index;
@@ -436,11 +334,11 @@ static void run_apply(void *ctx, uint64_t arg)
         check_applied(h, &entries[i]);
         if (entries[i].ticket != 0)
             client_applied(h->world, entries[i].ticket, entries[i].id, result);
-        drop_conf(&entries[i].data);
+        sim_slice_drop(&entries[i].data);
     }
     free(entries);
     if (prng_chance(&h->prng, 0.3))
-        make_checkpoint(h);
+        host_checkpoint(h);
     event.applied.index = h->machine.applied.index;
     event.applied.durable = h->checkpoint.applied;
     (void)host_step(h, &event); /* reports what is true: cannot fail */
@@ -466,182 +364,13 @@ static void queue_committed(struct host *h, const struct raft_output *out)
         struct raft_entry *e = &h->applying[h->applying_count++];
 
         *e = out->committed[i];
-        e->data = copy_slice(out->committed[i].data);
+        e->data = sim_slice_copy(out->committed[i].data);
     }
     if (h->apply_scheduled)
         return;
     h->apply_scheduled = true;
     sim_clock_after(&h->world->clock, prng_range(&h->prng, 5, 400) * NS_PER_US, on_apply, h,
                     h->process.generation);
-}
-
-/* --- snapshots */
-
-static void run_create(void *ctx, uint64_t arg)
-{
-    struct host *h = ctx;
-    struct raft_event event = { .type = RAFT_SNAPSHOT_READY };
-    struct raft_snapshot *s = &event.snapshot_ready;
-    size_t at = 0;
-
-    (void)arg;
-    if (prng_chance(&h->prng, 0.1)) {
-        event = (struct raft_event){ .type = RAFT_SNAPSHOT_FAILED };
-        event.snapshot_failed = RAFT_WORK_CREATE;
-        (void)host_step(h, &event); /* asked again later */
-        return;
-    }
-    drop_snapshot(&h->held);
-    machine_encode(&h->machine, h->world->options.snapshot_kib * KIB, &h->held.bytes);
-    s->base.last = h->machine.applied;
-    s->size = h->held.bytes.len;
-    while (at < h->held.bytes.len) {
-        size_t len = MIN(h->held.bytes.len - at, (size_t)RAFT_CHUNK_LEN);
-
-        raft_snapshot_hash(s->hash, slice_of(h->held.bytes.ptr + at, len));
-        at += len;
-    }
-    h->held.meta = *s;
-    h->held.meta.base.conf = slice_of(NULL, 0);
-    if (host_step(h, &event) < 0)
-        drop_snapshot(&h->held);
-}
-
-struct errand { /* snapshot work that takes a while */
-    struct host *host;
-    uint32_t generation;
-    struct raft_snapshot_work work;
-    struct slice data;
-    struct slice conf;
-};
-
-static void run_read(struct host *h, const struct errand *e)
-{
-    struct raft_event event = { .type = RAFT_SNAPSHOT_CHUNK };
-
-    event.snapshot_chunk.to = e->work.to;
-    memcpy(event.snapshot_chunk.hash, e->work.snapshot.hash, RAFT_HASH_LEN);
-    event.snapshot_chunk.offset = e->work.offset;
-    if (memcmp(h->held.meta.hash, e->work.snapshot.hash, RAFT_HASH_LEN) == 0 &&
-        h->held.bytes.len >= e->work.offset + e->work.len)
-        event.snapshot_chunk.data = slice_of(h->held.bytes.ptr + e->work.offset, e->work.len);
-    (void)host_step(h, &event); /* what it asked for: cannot fail */
-}
-
-static void run_stage(struct host *h, const struct errand *e)
-{
-    struct raft_event event = { .type = RAFT_SNAPSHOT_STAGED };
-    struct sim_snapshot *s = &h->staged;
-
-    if (e->work.offset == 0) {
-        drop_snapshot(s);
-        s->meta = e->work.snapshot;
-        s->meta.base.conf = copy_slice(e->conf);
-    }
-    if (memcmp(s->meta.hash, e->work.snapshot.hash, RAFT_HASH_LEN) != 0 ||
-        s->bytes.len != e->work.offset)
-        return; /* of a transfer that was given up */
-    CHECK(buf_append_slice(&s->bytes, e->data) == 0);
-    s->staged = s->bytes.len;
-    memcpy(s->running, e->work.running, RAFT_HASH_LEN);
-    memcpy(event.snapshot_staged.hash, s->meta.hash, RAFT_HASH_LEN);
-    event.snapshot_staged.offset = e->work.offset;
-    (void)host_step(h, &event);
-}
-
-static void run_install(struct host *h, const struct errand *e)
-{
-    struct raft_event event = { .type = RAFT_SNAPSHOT_INSTALLED };
-
-    if (memcmp(h->staged.meta.hash, e->work.snapshot.hash, RAFT_HASH_LEN) != 0) {
-        world_fail(h->world, "%u: told to install a snapshot that is not staged", h->index);
-        return;
-    }
-    if (h->applying_count > 0) {
-        world_fail(h->world, "%u: told to install while entries are being applied", h->index);
-        return;
-    }
-    machine_decode(&h->machine, buf_slice(&h->staged.bytes));
-    make_checkpoint(h);
-    drop_conf(&h->checkpoint.installed.conf);
-    h->checkpoint.installed.last = h->staged.meta.base.last;
-    h->checkpoint.installed.conf = copy_slice(h->staged.meta.base.conf);
-    drop_snapshot(&h->staged);
-    h->world->result.installs++;
-    check_installed(h);
-    if (prng_chance(&h->prng, 0.05)) { /* between the state machine and the log */
-        host_crash(h, DISK_MEM_TEAR);
-        host_start(h);
-        return;
-    }
-    memcpy(event.snapshot_installed.hash, e->work.snapshot.hash, RAFT_HASH_LEN);
-    if (host_step(h, &event) < 0 && h->process.up)
-        world_fail(h->world, "%u: refuses the snapshot that it wanted", h->index);
-}
-
-static void run_errand(void *ctx, uint64_t arg)
-{
-    struct errand *e = (struct errand *)(uintptr_t)arg;
-    struct host *h = ctx;
-
-    if (e->work.type == RAFT_WORK_READ)
-        run_read(h, e);
-    else if (e->work.type == RAFT_WORK_STAGE)
-        run_stage(h, e);
-    else
-        run_install(h, e);
-}
-
-static void on_errand(void *ctx, uint64_t arg)
-{
-    struct errand *e = ctx;
-
-    (void)arg;
-    if (e->host->process.up && e->host->process.generation == e->generation) {
-        if (e->host->process.paused) { /* try again */
-            sim_clock_after(&e->host->world->clock, NS_PER_MS, on_errand, e, 0);
-            return;
-        }
-        run_errand(e->host, (uint64_t)(uintptr_t)e);
-    }
-    drop_conf(&e->data);
-    drop_conf(&e->conf);
-    free(e);
-}
-
-static void on_create(void *ctx, uint64_t arg)
-{
-    struct host *h = ctx;
-
-    sim_process_run(&h->process, (uint32_t)arg, run_create, h, 0);
-}
-
-static void do_snapshot_work(struct host *h, const struct raft_output *out)
-{
-    struct sim_clock *clock = &h->world->clock;
-
-    for (size_t i = 0; i < out->snapshot_work_count; i++) {
-        const struct raft_snapshot_work *work = &out->snapshot_work[i];
-        struct errand *e;
-
-        if (work->type == RAFT_WORK_RELEASE) {
-            if (memcmp(h->held.meta.hash, work->snapshot.hash, RAFT_HASH_LEN) == 0)
-                drop_snapshot(&h->held);
-            continue;
-        }
-        if (work->type == RAFT_WORK_CREATE) {
-            sim_clock_after(clock, prng_range(&h->prng, 1, 50) * NS_PER_MS, on_create, h,
-                            h->process.generation);
-            continue;
-        }
-        e = malloc(sizeof(*e));
-        CHECK(e != NULL);
-        *e = (struct errand){ .host = h, .generation = h->process.generation, .work = *work };
-        e->data = copy_slice(work->data);
-        e->conf = copy_slice(work->snapshot.base.conf);
-        /* One kind takes one time: what the core gives in order stays in order. */
-        sim_clock_after(clock, 2 * NS_PER_MS, on_errand, e, 0);
-    }
 }
 
 /* --- the pump */
@@ -668,7 +397,7 @@ static void on_disk_done(void *ctx, unsigned lane, int status)
     event.persisted = wal_durable(h->wal);
     if (event.persisted > h->durable) {
         h->durable = event.persisted;
-        send_parked(h);
+        mail_send_parked(h);
         (void)host_step(h, &event); /* reports what is true: cannot fail */
     }
     if (h->process.up)
@@ -699,77 +428,11 @@ int host_step(struct host *h, const struct raft_event *event)
         }
         host_pump(h);
     }
-    send_messages(h, &out);
+    mail_send(h, &out);
     queue_committed(h, &out);
     for (size_t i = 0; i < out.read_count; i++)
         client_read_done(h->world, h, &out.reads[i]);
-    do_snapshot_work(h, &out);
+    snapshot_work(h, &out);
     set_timer(h, out.deadline_ns);
     return rc;
-}
-
-static void receive(struct host *h, struct slice bytes)
-{
-    struct world *w = h->world;
-    struct raft_event event = { .type = RAFT_MESSAGE };
-    size_t data = 0;
-    int rc = raft_message_decode(bytes, w->decode_entries, &event.message);
-
-    if (rc < 0) {
-        world_fail(w, "%u: a message of ours does not decode", h->index);
-        return;
-    }
-    if (event.message.to != h->id)
-        return; /* was meant for an earlier inhabitant of this place */
-    if (event.message.type == RAFT_APPEND) {
-        for (size_t i = 0; i < event.message.append.entry_count; i++)
-            data += event.message.append.entries[i].data.len;
-        if (!host_has_room(h, event.message.append.entry_count, data))
-            return; /* as if lost: the leader tries again */
-    }
-    rc = host_step(h, &event);
-    if (rc == ERR_MALFORMED)
-        world_fail(w, "%u: takes a message of kind %s for malformed", h->index,
-                   raft_message_name(event.message.type));
-}
-
-static void park_arrival(struct host *h, unsigned from, struct slice bytes)
-{
-    struct parked *p = malloc(sizeof(*p) + bytes.len);
-    struct parked **end = &h->inbox;
-
-    CHECK(p != NULL);
-    *p = (struct parked){ .to = from, .len = bytes.len };
-    memcpy(p->bytes, bytes.ptr, bytes.len);
-    while (*end != NULL)
-        end = &(*end)->next;
-    *end = p;
-}
-
-void host_deliver(void *ctx, unsigned from, unsigned to, struct slice bytes)
-{
-    struct world *w = ctx;
-    struct host *h = &w->hosts[to];
-
-    if (!h->process.up)
-        return;
-    if (h->process.paused)
-        park_arrival(h, from, bytes); /* the kernel keeps what arrives for a stopped process */
-    else
-        receive(h, bytes);
-}
-
-void host_resume(struct host *h)
-{
-    struct parked *inbox = h->inbox;
-
-    h->inbox = NULL;
-    sim_process_resume(&h->process);
-    while (inbox != NULL) {
-        struct parked *p = inbox;
-
-        inbox = p->next;
-        host_deliver(h->world, p->to, h->index, slice_of(p->bytes, p->len));
-        free(p);
-    }
 }

@@ -172,11 +172,23 @@ void host_start(struct host *h);
 void host_crash(struct host *h, enum disk_mem_crash_mode mode);
 void host_retire(struct host *h); /* crash, and never again; its disk is gone */
 int host_step(struct host *h, const struct raft_event *event);
-void host_deliver(void *ctx, unsigned from, unsigned to, struct slice bytes);
-void host_resume(struct host *h);
+void host_checkpoint(struct host *h); /* what is applied becomes durable */
 void host_pump(struct host *h);
 bool host_has_room(const struct host *h, size_t entries, size_t bytes);
 struct host *host_by_id(struct world *w, raft_node_id id);
+struct slice sim_slice_copy(struct slice s);
+void sim_slice_drop(struct slice *s);
+
+/* --- raft_mail.c */
+void mail_send(struct host *h, const struct raft_output *out);
+void mail_send_parked(struct host *h); /* after a flush */
+void mail_drop(struct host *h);        /* the process is gone */
+void host_deliver(void *ctx, unsigned from, unsigned to, struct slice bytes);
+void host_resume(struct host *h);
+
+/* --- raft_snapshot.c */
+void snapshot_work(struct host *h, const struct raft_output *out);
+void sim_snapshot_clear(struct sim_snapshot *s);
 
 /* --- raft_client.c */
 void client_init(struct client *c, struct world *w, unsigned index);

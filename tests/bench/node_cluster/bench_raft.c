@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -82,6 +83,7 @@ static void start_member(struct bench *b, int id, bool compacts)
     CHECK(b->pids[id] >= 0);
     if (b->pids[id] > 0)
         return;
+    CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0); /* no member outlives the bench */
     if (compacts)
         (void)setenv("SHOAL_BENCH_COMPACT", "1", 1);
     (void)execl(b->member_path, b->member_path, number, port, dir, (char *)NULL);

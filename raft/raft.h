@@ -89,7 +89,9 @@ struct raft_start {
     uint64_t staged_bytes;
     uint8_t staged_hash[RAFT_HASH_LEN];
 
-    /* Starts a new cluster with this configuration (see raft_conf_init). The log must be empty. */
+    /* Starts a new cluster with this configuration (see raft_conf_init). The log must be empty.
+     * Several nodes may start with the same one; no entry tells it then, so whoever loses its whole
+     * log is given it again at its next start, or does not know that it is a voter. */
     const struct raft_conf *bootstrap;
 
     /* Disaster recovery: makes this node the only voter of a cluster with the next epoch, keeping

@@ -218,11 +218,12 @@ static struct raft_config make_config(const struct host *h)
     };
 }
 
-/* Nothing of the first configuration was durable yet: the node is as new as it ever was. */
-static bool is_first_start(const struct host *h)
+/* The first configuration is in no entry: who has nothing of its log, because it is new or because
+ * the disk lost it, must be told. */
+static bool lacks_first_conf(const struct host *h)
 {
-    return raft_conf_find(h->world->first_conf, h->id) != NULL && h->checkpoint.applied == 0 &&
-           h->recovery.base.conf.len == 0 && h->recovery.entry_count == 0;
+    return raft_conf_find(h->world->first_conf, h->id) != NULL && h->recovery.base.conf.len == 0 &&
+           h->recovery.base.last.index == 0 && h->recovery.entry_count == 0;
 }
 
 void host_start(struct host *h)
@@ -253,7 +254,7 @@ void host_start(struct host *h)
     event.start.staged = h->staged.meta;
     event.start.staged_bytes = h->staged.staged;
     memcpy(event.start.staged_hash, h->staged.running, RAFT_HASH_LEN);
-    if (is_first_start(h))
+    if (lacks_first_conf(h))
         event.start.bootstrap = h->world->first_conf;
     sim_trace_line(&h->world->trace, h->world->clock.now,
                    "%u starts, log %" PRIu64 "..%" PRIu64 ", applied %" PRIu64 "%s%s", h->index,

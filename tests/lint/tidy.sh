@@ -18,7 +18,8 @@ sources '*.c' '*.h' | xargs -d '\n' sha256sum >"$work/sums"
 ninja -C "$SHOAL_BUILD" -t deps >"$work/deps"
 
 # One line per library object: "source<TAB>everything that decides", the latter hashed below.
-awk -v root="$SHOAL_SOURCE/" -v build="$SHOAL_BUILD" -v tool="$tool" '
+# ccache may make the dependencies relative to the build directory.
+awk -v root="$SHOAL_SOURCE/" -v relative="$(realpath --relative-to="$SHOAL_BUILD" "$SHOAL_SOURCE")/" -v build="$SHOAL_BUILD" -v tool="$tool" '
 FILENAME == ARGV[1] { sum[$2] = $1; next }
 FILENAME == ARGV[2] { # compile_commands.json
     if ($1 == "\"command\":") command = $0
@@ -33,6 +34,7 @@ FILENAME == ARGV[2] { # compile_commands.json
 /^[^ ].*#deps/ { flush(); object = $1; source = ""; text = ""; next }
 /^ / {
     file = $1
+    sub("^" relative, root, file)
     if (index(file, root) == 1) {
         file = substr(file, length(root) + 1)
         if (source == "") source = file

@@ -64,8 +64,14 @@ leads() { node_is "$1" "$2" leader; }                                       # MA
 leader() { # the host that leads, as MANAGER sees it
     shoal "$1" node ls --format json | jq -r 'select(.["MANAGER STATUS"] == "leader") | .HOSTNAME[1:]'
 }
-# Processes of containers on a host: they stay the same when a container was not touched.
-containers() { group_pids "/$GROUP/h$1" | tr '\n' ' '; }
+# containers HOST: "id pid" of every container that lives there: the same as long as nobody touched it
+containers() {
+    local dir pid
+    group_dirs "/$GROUP/h$1/*" | while read -r dir; do
+        pid=$(sort -n "$dir/cgroup.procs" 2>/dev/null | head -n 1)
+        [ -z "$pid" ] || echo "${dir##*/} $pid"
+    done | sort -u
+}
 
 # --- Load: a command again and again; what it answered is counted.
 
@@ -76,7 +82,7 @@ load_start() { # NAME COMMAND..
         good=0 bad=0
         while [ -d "$WORK" ] && [ ! -e "$WORK/$name.stop" ]; do
             if "$@" >/dev/null 2>&1; then good=$((good + 1)); else bad=$((bad + 1)); fi
-            sleep 0.02
+            sleep "${LOAD_PAUSE:-0.02}"
         done
         echo "$good $bad" >"$WORK/$name.load"
     ) &

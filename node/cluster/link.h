@@ -23,7 +23,9 @@
  * delays a heartbeat by the sending time of a few pieces.
  *
  * Who may use a channel is decided by the certificate of the one who starts: RAFT,
- * FORWARD, LOGS and EXEC serve managers only, the others every member. A connection without a
+ * FORWARD, LOGS and EXEC serve managers only, the others every member. A manager that the cluster
+ * has demoted may still use RAFT until its certificate says so too: only there does it learn that
+ * it was removed. A connection without a
  * valid certificate can do nothing but ask to join or to renew (node/cluster/enroll.h).
  *
  * Callbacks run on the loop's thread, never inside a call of this header, and may call

@@ -62,12 +62,22 @@ static bool is_refusal(int reason)
 /* --- Channels --- */
 
 /* Who may start something on a channel: see the table at the top of link.h. */
-static bool may_use(const struct peer *p, unsigned channel)
+static bool may_use(const struct conn *c, unsigned channel)
 {
-    bool is_for_managers = channel == LINK_RAFT || channel == LINK_FORWARD ||
-                           channel == LINK_LOGS || channel == LINK_EXEC;
+    const struct peer *p = c->owner;
 
-    return !is_for_managers || p->about.role == ROLE_MANAGER;
+    switch (channel) {
+    case LINK_RAFT:
+        /* Not the lowered role: raft itself says who is a member, and tells who is none any more.
+         */
+        return c->cert.role == ROLE_MANAGER;
+    case LINK_FORWARD:
+    case LINK_LOGS:
+    case LINK_EXEC:
+        return p->about.role == ROLE_MANAGER;
+    default:
+        return true;
+    }
 }
 
 static int on_message(void *ctx, enum link_channel channel, struct slice message)
@@ -170,10 +180,10 @@ static int check_channel(struct links *l, struct conn *c, const struct frame *f)
     bool is_start = f->type == FRAME_MESSAGE || f->type == FRAME_OPEN;
     int rc;
 
-    if (!is_start || may_use(c->owner, f->channel))
+    if (!is_start || may_use(c, f->channel))
         return 0;
     rc = refresh_role(l, c, &c->cert); /* it may have been promoted since */
-    return rc < 0 || may_use(c->owner, f->channel) ? rc : ERR_FORBIDDEN;
+    return rc < 0 || may_use(c, f->channel) ? rc : ERR_FORBIDDEN;
 }
 
 static int on_frame(void *ctx, struct conn *c, const struct frame *f)

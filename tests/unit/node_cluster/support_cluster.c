@@ -82,7 +82,8 @@ static int on_admit(void *ctx, const struct cert *cert, enum node_role *role)
     struct test_node *n = ctx;
 
     (void)cert;
-    (void)role;
+    if (n->admits_workers)
+        *role = ROLE_WORKER;
     return n->admit_status;
 }
 

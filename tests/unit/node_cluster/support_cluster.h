@@ -32,7 +32,8 @@ struct test_node {
     size_t up_count, down_count, message_count, refused_count;
     struct link_peer last_up;
     int last_down, last_refused;
-    int admit_status; /* what admit() answers */
+    int admit_status;    /* what admit() answers */
+    bool admits_workers; /* it takes every peer for one, whatever its certificate says */
     enum link_channel last_channel;
     struct id last_from;
     struct buf messages;

@@ -216,6 +216,27 @@ static void test_a_worker_on_a_channel_of_managers(void **state)
     }
 }
 
+/* Demoted in the cluster's state, a manager by its certificate: raft must be able to tell it. */
+static void test_a_demoted_manager_may_only_speak_raft(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    init(&f);
+    f.a.admits_workers = true;
+    start(&f);
+    node_knows(&f.b, &f.a, LINK_WANTED);
+    RUN_UNTIL(&f.cluster.loop, node_has_link(&f.a, &f.b));
+    assert_int_equal(f.a.last_up.role, ROLE_WORKER);
+    assert_int_equal(link_send(f.b.links, node_id(&f.a), LINK_RAFT, slice_of_str("vote")), 0);
+    RUN_UNTIL(&f.cluster.loop, f.a.message_count == 1);
+    assert_int_equal(link_send(f.b.links, node_id(&f.a), LINK_FORWARD, slice_of_str("do")), 0);
+    RUN_UNTIL(&f.cluster.loop, f.b.down_count == 1);
+    assert_int_equal(f.b.last_down, ERR_FORBIDDEN);
+    assert_int_equal(f.a.message_count, 1);
+    stop(&f);
+}
+
 /* --- A raw socket --- */
 
 struct raw {
@@ -426,6 +447,7 @@ int main(void)
         cmocka_unit_test(test_another_node_than_the_one_expected_at_an_address),
         cmocka_unit_test(test_a_second_node_with_our_identity),
         cmocka_unit_test(test_a_worker_on_a_channel_of_managers),
+        cmocka_unit_test(test_a_demoted_manager_may_only_speak_raft),
         cmocka_unit_test(test_bytes_that_are_no_handshake),
         cmocka_unit_test(test_holding_connections_open_shuts_nobody_out),
         cmocka_unit_test(test_a_handshake_that_does_not_end),

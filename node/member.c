@@ -118,16 +118,29 @@ static void on_manager_failed(void *ctx, int err, const char *why)
 
 static void propose_cluster(struct member *m);
 
+/* Whoever joined as a manager is told so once it can answer as one: it knows itself and a leader.
+ */
+static void finish_join(struct member *m)
+{
+    const struct id *self = &m->identity.cert.node;
+
+    if (m->done != NULL && m->state == MEMBER_ACTIVE && m->manager != NULL &&
+        manager_leader(m->manager) != NULL &&
+        store_get(manager_store(m->manager), OBJECT_NODE, self) != NULL)
+        member_finish(m, 0, "");
+}
+
 static void on_changed(void *ctx, const struct store_changes *changes)
 {
     struct member *m = ctx;
 
     m->cfg.on_changed(m->cfg.ctx, changes);
+    finish_join(m);
 }
 
 static void on_reset(void *ctx)
 {
-    (void)ctx; /* readers look at the store itself */
+    finish_join(ctx); /* other readers look at the store themselves */
 }
 
 static void on_leader(void *ctx, const struct id *leader)
@@ -137,6 +150,7 @@ static void on_leader(void *ctx, const struct id *leader)
     if (m->new_cluster != NULL && leader != NULL && id_equal(leader, &m->identity.cert.node))
         propose_cluster(m);
     traffic_on_leader(ctx, leader);
+    finish_join(m);
 }
 
 int member_start_manager(struct member *m, bool bootstrap)
@@ -206,7 +220,13 @@ static void know_managers(struct member *m)
 
 static void on_renew_timer(uv_timer_t *timer)
 {
-    role_check_renewal(timer->data);
+    struct member *m = timer->data;
+
+    role_check_renewal(m);
+    if (m->state == MEMBER_ACTIVE)
+        member_finish(m, ERR_TIMEOUT,
+                      "This node has joined, but is no manager yet: the managers have to agree on "
+                      "it, and it goes on in the background. `shoal info` shows how far it is.");
 }
 
 /* identity, file and data_key are set. On failure the program can only stop: error says why. */
@@ -583,7 +603,8 @@ static void on_granted(void *ctx, const struct enroll_result *result)
     log_info("member", "joined cluster %s as node %s", m->identity.cert.cluster.text,
              m->identity.cert.node.text);
     serve(m);
-    member_finish(m, 0, "");
+    if (m->identity.cert.role != ROLE_MANAGER)
+        member_finish(m, 0, "");
 }
 
 static int start_join(struct member *m, const struct member_join *join)
@@ -839,6 +860,7 @@ void member_leave(struct member *m, enum member_leave_how how, member_done done,
              "ignore this message. ");
         return;
     }
+    member_finish(m, ERR_UNAVAILABLE, "the node leaves again"); /* a join that still waits */
     m->done = done;
     m->done_owner = owner;
     m->state = MEMBER_LEAVING;

@@ -70,6 +70,8 @@ struct member_join {
     const char *token;
     enum availability availability;
 };
+/* Done when the node is what its token says: a manager when it knows a leader. ERR_TIMEOUT: it has
+ * joined, and becomes a manager when the others can agree on it. */
 void member_join(struct member *m, const struct member_join *join, member_done done, void *owner);
 
 enum member_leave_how { LEAVE_CAREFULLY, LEAVE_FORCED };

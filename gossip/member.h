@@ -45,6 +45,7 @@ struct suspicion {
  * by hearsay only. Times are 0 = never. */
 struct peer {
     uint64_t boot_epoch; /* replay window: nonces of this epoch .. */
+    uint64_t salt;       /* .. and this life, .. */
     uint64_t counter;    /* .. up to this one, .. */
     uint64_t window;     /* .. of which bit i says that counter - i was seen */
     uint32_t key_epoch;
@@ -53,7 +54,7 @@ struct peer {
     mono_ns heard;            /* it answered a probe of ours itself */
     mono_ns failed;           /* it did not answer a direct probe of ours */
     mono_ns link_until;       /* the host says that its link lives; good until then */
-    mono_ns tell_stale_after; /* it is not told again before that its epoch is of the past */
+    mono_ns tell_stale_after; /* it is not told again before that its epoch is used up */
 };
 
 struct member {

@@ -27,6 +27,7 @@ static bool is_fresh(struct peer *p, const struct sealed_by *by)
         if (by->boot_epoch < p->boot_epoch)
             return false;
         p->boot_epoch = by->boot_epoch;
+        p->salt = by->salt;
         p->counter = by->counter;
         p->window = 1;
         return true;
@@ -45,17 +46,20 @@ static bool is_fresh(struct peer *p, const struct sealed_by *by)
     return true;
 }
 
-/* The sender lives in a past epoch: its host lost the count. Show it its own later word, so that
- * it can step over it; once a second, for this may be a replay too. */
+/* The sender lives in a past epoch, or in one of another life: its host lost the count. Show it
+ * its own later word, or name that life, so that it can step over it; once a second, for this may
+ * be a replay too. */
 static void tell_stale(struct gossip *g, struct member *m, const struct gossip_addr *addr)
 {
+    const struct message_stale stale = { .epoch = m->peer->boot_epoch, .salt = m->peer->salt };
     struct draft d;
 
-    if (member_peer(m) == NULL || g->now < m->peer->tell_stale_after)
+    if (g->now < m->peer->tell_stale_after)
         return;
     m->peer->tell_stale_after = mono_after(g->now, TELL_INTERVAL);
     draft_begin(g, &d, addr);
     (void)write_member_record(&d.body, m, 0); /* always fits */
+    write_stale(&d.body, &stale);
     draft_send(g, &d);
 }
 
@@ -68,7 +72,8 @@ static bool admit(struct gossip *g, struct member *m, const struct gossip_addr *
         g->oom = true;
         return false;
     }
-    if (by->boot_epoch < record_of(m->record).incarnation.epoch) {
+    if (by->boot_epoch < record_of(m->record).incarnation.epoch ||
+        (by->boot_epoch == p->boot_epoch && by->salt != p->salt)) {
         tell_stale(g, m, addr);
         return false;
     }
@@ -112,6 +117,8 @@ static bool handle_probe(const struct arrival *a, uint8_t type, struct slice bod
 
 static bool handle(const struct arrival *a, uint8_t type, struct slice body)
 {
+    struct message_stale stale;
+
     switch (type) {
     case MESSAGE_PING:
     case MESSAGE_ACK:
@@ -128,6 +135,11 @@ static bool handle(const struct arrival *a, uint8_t type, struct slice body)
         return a->from == NULL || digest_on_summary(a->g, a->from, a->addr, body);
     case MESSAGE_ITEMS:
         return a->from == NULL || digest_on_items(a->g, a->addr, body);
+    case MESSAGE_STALE:
+        if (!read_stale(body, &stale))
+            return false;
+        view_take_stale(a->g, &stale);
+        return true;
     case MESSAGE_WANT:
         return a->from == NULL || digest_on_want(a->g, a->addr, body);
     default:

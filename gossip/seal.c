@@ -62,7 +62,7 @@ int seal_open(const struct sealer *s, struct slice bytes, uint8_t *body, struct 
         r = reader_of(nonce);
         out->key_epoch = key_epoch;
         out->boot_epoch = read_u64(&r);
-        (void)read_u64(&r); /* the sender's salt */
+        out->salt = read_u64(&r);
         out->counter = read_u64(&r);
         return (int)len;
     }

@@ -25,6 +25,7 @@ struct sealer {
 struct sealed_by {
     uint32_t key_epoch;
     uint64_t boot_epoch; /* of the sender */
+    uint64_t salt;       /* of this life of the sender */
     uint64_t counter;
 };
 

@@ -146,17 +146,52 @@ static int record_cmp(const struct record *a, struct slice a_bytes, const struct
     return order < 0 ? -1 : 1;
 }
 
-/* A record that we signed but do not hold outranks ours: our host lost the last epochs, or another
- * process has our key. Step over it; if it comes back it is the latter. */
+static bool may_step_over(const struct gossip *g, uint64_t epoch)
+{
+    return !g->left && g->now >= g->epoch_jump_after && epoch < EPOCH_MAX;
+}
+
+/* Another life of this node used `epoch`: our host lost the last epochs, or another process, at
+ * `other` if that is known, has our key. If it comes back it is the latter. */
+static void step_over(struct gossip *g, uint64_t epoch, const struct gossip_addr *other)
+{
+    struct record held = record_of(g->self->record);
+    struct gossip_notice n = { .kind = GOSSIP_NOTICE_EPOCH, .id = g->cfg.id };
+
+    g->epoch_jump_after =
+        mono_after(g->now, MIN(EPOCH_JUMP_PAUSE << MIN(g->epoch_jumps, 6), EPOCH_JUMP_PAUSE_MAX));
+    g->epoch_jumps++;
+    view_say_self(g, (struct gossip_incarnation){ .epoch = epoch + 1 }, &held.addr,
+                  blob_slice(g->self->meta));
+    n.status = g->self->status;
+    n.incarnation = g->incarnation;
+    n.addr = held.addr;
+    if (!output_notice(&g->out, &n, NULL))
+        g->oom = true;
+    n.kind = GOSSIP_NOTICE_CONFLICT;
+    n.addr = *other;
+    if (g->epoch_jumps > 1 && !output_notice(&g->out, &n, NULL))
+        g->oom = true;
+}
+
+void view_take_stale(struct gossip *g, const struct message_stale *stale)
+{
+    const struct gossip_addr unknown = { 0 };
+
+    if (stale->epoch == g->incarnation.epoch && stale->salt != g->sealer.salt &&
+        may_step_over(g, stale->epoch))
+        step_over(g, stale->epoch, &unknown);
+}
+
+/* A record that we signed but do not hold, and that outranks ours. */
 static bool take_own(struct gossip *g, struct slice bytes, const struct record *r)
 {
     struct record held = record_of(g->self->record);
     struct blob *blob;
     bool ours;
-    struct gossip_notice n = { .kind = GOSSIP_NOTICE_EPOCH, .id = g->cfg.id };
 
-    if (record_cmp(r, bytes, &held, blob_slice(g->self->record)) <= 0 || g->left ||
-        g->now < g->epoch_jump_after || r->incarnation.epoch == EPOCH_MAX)
+    if (record_cmp(r, bytes, &held, blob_slice(g->self->record)) <= 0 ||
+        !may_step_over(g, r->incarnation.epoch))
         return false;
     blob = blob_intern(g->pool, bytes);
     if (blob == NULL) {
@@ -169,20 +204,7 @@ static bool take_own(struct gossip *g, struct slice bytes, const struct record *
         g->stats.refused_signature++;
         return false;
     }
-    g->epoch_jump_after =
-        mono_after(g->now, MIN(EPOCH_JUMP_PAUSE << MIN(g->epoch_jumps, 6), EPOCH_JUMP_PAUSE_MAX));
-    g->epoch_jumps++;
-    view_say_self(g, (struct gossip_incarnation){ .epoch = r->incarnation.epoch + 1 }, &held.addr,
-                  blob_slice(g->self->meta));
-    n.status = g->self->status;
-    n.incarnation = g->incarnation;
-    n.addr = held.addr;
-    if (!output_notice(&g->out, &n, NULL))
-        g->oom = true;
-    n.kind = GOSSIP_NOTICE_CONFLICT;
-    n.addr = r->addr;
-    if (g->epoch_jumps > 1 && !output_notice(&g->out, &n, NULL))
-        g->oom = true;
+    step_over(g, r->incarnation.epoch, &r->addr);
     return true;
 }
 

@@ -65,6 +65,7 @@ enum message_type {
     MESSAGE_HELLO = 10,     /* exchange.h: first on a stream */
     MESSAGE_LIST = 11,      /* exchange.h */
     MESSAGE_END = 12,       /* exchange.h: this side has said all of this round */
+    MESSAGE_STALE = 13,     /* your epoch belongs to another life of yours: step over it */
 };
 
 /* X(kind, member), in wire order; each list is struct, encoder and decoder. */
@@ -79,13 +80,17 @@ enum message_type {
 #define HELLO_FIELDS(X)                               \
     X(u8, pull)   /* 1 = only wants, no comparison */ \
     X(u32, count) /* records that the sender holds */
+#define STALE_FIELDS(X)                           \
+    X(u64, epoch) /* that both lives have used */ \
+    X(u64, salt)  /* of the life that the sender knows */
 
 #define MESSAGES(X)                                \
     X(ping, MESSAGE_PING, PING_FIELDS)             \
     X(ack, MESSAGE_ACK, ACK_FIELDS)                \
     X(ping_req, MESSAGE_PING_REQ, PING_REQ_FIELDS) \
     X(nack, MESSAGE_NACK, NACK_FIELDS)             \
-    X(hello, MESSAGE_HELLO, HELLO_FIELDS)
+    X(hello, MESSAGE_HELLO, HELLO_FIELDS)          \
+    X(stale, MESSAGE_STALE, STALE_FIELDS)
 
 typedef uint8_t wire_u8;
 typedef uint32_t wire_u32;

@@ -10,6 +10,7 @@
 #include "chaos/sim/gossip_world_priv.h"
 
 #define SOCKET_PACKETS_MAX 256 /* about a default socket buffer of full packets */
+#define CLOCK_ORIGIN       (24 * 3600 * NS_PER_S) /* so that a clock has room to jump back */
 
 void world_config_init(struct world_config *cfg)
 {
@@ -22,6 +23,16 @@ void world_config_init(struct world_config *cfg)
         .join_spread = 100 * NS_PER_MS,
         .contact_count = 1,
     };
+}
+
+static void init_clock(const struct world *w, struct world_node *n)
+{
+    uint64_t ppm = w->cfg.clock_drift_ppm;
+
+    n->clock_at_zero = CLOCK_ORIGIN;
+    n->clock_rate = 1;
+    if (ppm > 0)
+        n->clock_rate += ((double)prng_below(&n->prng, 2 * ppm + 1) - (double)ppm) / 1e6;
 }
 
 struct world *world_new(const struct world_config *cfg)
@@ -50,8 +61,9 @@ struct world *world_new(const struct world_config *cfg)
         struct world_node *n = &w->nodes[i];
         uint8_t random[ID_RANDOM_LEN];
 
-        n->index = n->addr = i;
+        n->index = n->addr = n->identity = i;
         n->prng = prng_fork_u64(&root, i);
+        init_clock(w, n);
         n->slow = i >= cfg->node_count - cfg->slow_count;
         list_init(&n->inbox);
         prng_bytes(&n->prng, random, sizeof(random));
@@ -143,9 +155,9 @@ static bool is_blocked(const struct world *w, unsigned from, unsigned to)
     return false;
 }
 
-bool world_connected(const struct world *w, unsigned a, unsigned b)
+bool world_connected(const struct world *w, unsigned from, unsigned to)
 {
-    return w->nodes[a].group == w->nodes[b].group && !is_blocked(w, a, b);
+    return w->nodes[from].group == w->nodes[to].group && !is_blocked(w, from, to);
 }
 
 mono_ns world_delay(struct world *w)
@@ -309,6 +321,8 @@ static void turn_stall(struct world *w, struct world_node *n)
             return;
         }
     }
+    if (!n->slow)
+        return; /* it was healed while awake */
     world_stall(w, n->index, prng_range(&n->prng, w->cfg.stall_min, w->cfg.stall_max));
 }
 
@@ -377,6 +391,25 @@ void world_restart_forgetful(struct world *w, unsigned index)
 {
     w->nodes[index].epoch = 0;
     start_node(w, &w->nodes[index]);
+}
+
+static void take_identity(struct world *w, unsigned index, unsigned identity)
+{
+    struct world_node *n = &w->nodes[index];
+
+    world_crash(w, index);
+    n->identity = identity;
+    start_node(w, n);
+}
+
+void world_impersonate(struct world *w, unsigned index, unsigned victim)
+{
+    take_identity(w, index, victim);
+}
+
+void world_unmask(struct world *w, unsigned index)
+{
+    take_identity(w, index, index);
 }
 
 void world_set_group(struct world *w, unsigned index, unsigned group)

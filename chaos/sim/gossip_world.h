@@ -49,6 +49,7 @@ struct world_config {
     mono_ns awake_min, awake_max; /* between two */
     mono_ns work_time; /* a slow node's, for one packet or timer; 0 = none: it catches up at once */
     size_t meta_len;
+    unsigned clock_drift_ppm;                /* each node's clock runs that much fast or slow */
     void (*tune)(struct gossip_config *cfg); /* may be NULL; world_shoal only */
     /* Called for every change of mind, after it was counted. */
     void (*on_report)(void *ctx, struct world *w, unsigned observer, unsigned subject,
@@ -65,7 +66,11 @@ struct world_node {
     uint64_t life;  /* starts, for the world */
     mono_ns started;
     mono_ns stalled_until;
-    unsigned addr; /* last byte group of its address; see world_move() */
+    unsigned addr;         /* last byte group of its address; see world_move() */
+    unsigned identity;     /* whose id and keys it runs with: its own index, but for impostors */
+    unsigned key_stage;    /* of the rotation, as its disk has it; see world_rotate() */
+    mono_ns clock_at_zero; /* what its clock showed when the world began, jumps included */
+    double clock_rate;
     struct heap_node timer;
     struct heap_node stall;
     struct list inbox; /* what came while it stood still */
@@ -73,7 +78,6 @@ struct world_node {
     size_t budget; /* a slow node's: things it still gets done before it stands still again */
     struct prng prng;
     void *state;
-    struct gossip_output *out; /* world_shoal */
     uint64_t packets_sent, bytes_sent;
 };
 
@@ -109,8 +113,24 @@ void world_block(struct world *w, unsigned from, unsigned to);   /* one way */
 void world_move(struct world *w, unsigned index, unsigned addr); /* a new address */
 void world_set_meta(struct world *w, unsigned index, struct slice meta);
 void world_stall(struct world *w, unsigned index, mono_ns time);
+
+/* Another process of `victim`'s identity runs here until world_unmask(); both start it anew. */
+void world_impersonate(struct world *w, unsigned index, unsigned victim);
+void world_unmask(struct world *w, unsigned index);
+
+/* It tells the others an address at which another node listens; world_move() ends it. */
+void world_claim_addr(struct world *w, unsigned index, unsigned addr);
+
+/* Its monotonic clock jumps, as after a suspended machine, or back, which no clock should. */
+void world_jump_clock(struct world *w, unsigned index, int64_t by);
+
+/* One step of the rotation of the gossip key: the next key is accepted, then used, and so on. As
+ * the cluster's leader would have it, nobody is two steps ahead of anybody: false when it must
+ * wait for others. */
+bool world_rotate(struct world *w, unsigned index);
 struct gossip *world_gossip(struct world *w, unsigned index); /* world_shoal; NULL when down */
 struct id world_id(struct world *w, unsigned index);
+bool world_connected(const struct world *w, unsigned from, unsigned to); /* packets pass */
 
 /* Feeds any event to a node of world_shoal, as its host would. */
 int world_feed(struct world *w, unsigned index, const struct gossip_event *e);

@@ -56,7 +56,6 @@ struct world {
 struct world_event *world_event_new(struct world *w, enum world_event_kind kind, unsigned to,
                                     struct slice bytes, mono_ns at);
 void world_schedule_start(struct world *w, unsigned index, mono_ns after);
-bool world_connected(const struct world *w, unsigned a, unsigned b);
 mono_ns world_delay(struct world *w);
 unsigned world_find_addr(const struct world *w, unsigned addr); /* UINT32_MAX = nobody */
 

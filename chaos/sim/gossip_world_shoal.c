@@ -26,6 +26,22 @@ static unsigned number_of(const struct gossip_addr *a)
     return (unsigned)a->bytes[1] << 16 | (unsigned)a->bytes[2] << 8 | a->bytes[3];
 }
 
+/* What its own clock shows now. */
+static mono_ns local_now(const struct world *w, const struct world_node *n)
+{
+    return n->clock_at_zero + (mono_ns)((double)w->now * n->clock_rate);
+}
+
+/* When the world is there, if its clock does not jump before. */
+static mono_ns when_local(const struct world *w, const struct world_node *n, mono_ns local)
+{
+    mono_ns now = local_now(w, n);
+
+    if (local == MONO_NEVER)
+        return MONO_NEVER;
+    return local <= now ? w->now : w->now + 1 + (mono_ns)((double)(local - now) / n->clock_rate);
+}
+
 /* A node's keys follow from its number; the first to need them derives them. */
 static void secret_key_of(struct world *w, unsigned index, uint8_t *secret_key)
 {
@@ -110,7 +126,7 @@ static void act(struct world *w, struct world_node *n, const struct gossip_outpu
             trusted[trusted_count++] = subject;
         act_on_notice(w, n, notice);
     }
-    world_set_timer(w, n, out->deadline);
+    world_set_timer(w, n, when_local(w, n, out->deadline));
     for (size_t i = 0; i < trusted_count; i++) {
         struct gossip_event e = { .kind = GOSSIP_TRUST,
                                   .id = w->ids[trusted[i]],
@@ -124,7 +140,7 @@ static int step(struct world *w, struct world_node *n, const struct gossip_event
 {
     struct shoal *s = n->state;
     struct gossip_output out;
-    int rc = gossip_step(s->gossip, e, w->now, &out);
+    int rc = gossip_step(s->gossip, e, local_now(w, n), &out);
 
     act(w, n, &out);
     return rc;
@@ -138,6 +154,11 @@ static void stop(struct world *w, struct world_node *n)
     gossip_free(s->gossip);
     free(s);
     n->state = NULL;
+}
+
+static struct gossip_key gossip_key_of(uint32_t epoch)
+{
+    return (struct gossip_key){ .epoch = epoch, .bytes = { (uint8_t)epoch, 2, 3 } };
 }
 
 static void set_contacts(struct world *w, struct world_node *n)
@@ -154,6 +175,20 @@ static void set_contacts(struct world *w, struct world_node *n)
     CHECK(step(w, n, &e) == 0);
 }
 
+/* Even stages: the newest key seals, the one before it still opens. Odd: the next opens already. */
+static size_t keys_of(const struct world_node *n, struct gossip_key *out)
+{
+    uint32_t epoch = n->key_stage / 2 + 1;
+    size_t count = 0;
+
+    out[count++] = gossip_key_of(epoch);
+    if (n->key_stage % 2 == 1)
+        out[count++] = gossip_key_of(epoch + 1);
+    if (epoch > 1)
+        out[count++] = gossip_key_of(epoch - 1);
+    return count;
+}
+
 static int start(struct world *w, struct world_node *n)
 {
     struct shoal *s = calloc(1, sizeof(*s));
@@ -163,14 +198,13 @@ static int start(struct world *w, struct world_node *n)
 
     CHECK(s != NULL && meta != NULL);
     gossip_config_init(&cfg);
-    cfg.id = w->ids[n->index];
+    cfg.id = w->ids[n->identity];
     memcpy(cfg.cluster.text, "simulatedcluster000000000", ID_LEN);
-    secret_key_of(w, n->index, cfg.secret_key);
+    secret_key_of(w, n->identity, cfg.secret_key);
     cfg.addr = addr_of(n->addr);
     memcpy(meta, &n->index, MIN(w->cfg.meta_len, sizeof(n->index)));
     cfg.meta = slice_of(meta, w->cfg.meta_len);
-    cfg.keys[0] = (struct gossip_key){ .epoch = 1, .bytes = { 1, 2, 3 } };
-    cfg.key_count = 1;
+    cfg.key_count = keys_of(n, cfg.keys);
     cfg.boot_epoch = n->epoch;
     cfg.seed = prng_u64(&n->prng);
     cfg.salt = prng_u64(&n->prng);
@@ -249,7 +283,39 @@ void world_move(struct world *w, unsigned index, unsigned addr)
 {
     w->nodes[index].addr = addr;
     if (w->nodes[index].up)
-        CHECK(world_feed(
-                  w, index,
-                  &(struct gossip_event){ .kind = GOSSIP_SET_ADDR, .addr = addr_of(addr) }) == 0);
+        world_claim_addr(w, index, addr);
+}
+
+void world_claim_addr(struct world *w, unsigned index, unsigned addr)
+{
+    CHECK(world_feed(w, index,
+                     &(struct gossip_event){ .kind = GOSSIP_SET_ADDR, .addr = addr_of(addr) }) ==
+          0);
+}
+
+bool world_rotate(struct world *w, unsigned index)
+{
+    struct world_node *n = &w->nodes[index];
+    struct gossip_key keys[GOSSIP_KEYS_MAX];
+    struct gossip_event e = { .kind = GOSSIP_SET_KEYS, .keys = keys };
+
+    for (unsigned i = 0; i < w->cfg.node_count; i++) {
+        if (w->nodes[i].key_stage < n->key_stage)
+            return false;
+    }
+    n->key_stage++;
+    e.key_count = keys_of(n, keys);
+    if (n->up)
+        CHECK(step(w, n, &e) == 0);
+    return true;
+}
+
+void world_jump_clock(struct world *w, unsigned index, int64_t by)
+{
+    struct world_node *n = &w->nodes[index];
+
+    n->clock_at_zero += (mono_ns)by; /* a negative `by` wraps, and so subtracts */
+    CHECK(n->clock_at_zero > 0);
+    if (n->up)
+        heap_set(&w->heap, &n->timer, w->now); /* nobody's timer knows where the clock went */
 }

@@ -1,163 +1,142 @@
-/* Swarm runs: each seed draws a group, its faults and their rates; first the faults, with safety
- * checked all along, then a healed network and the demand that all views agree in time.
+/* Swarm runs: each seed draws a group, its faults and their rates (support_swarm.c); first the
+ * faults, with safety checked all along, then a healed network and the demand that all views agree
+ * in time and stay so, and that one more crash is known everywhere in time.
  * GOSSIP_SEEDS runs that many (default 150), from GOSSIP_SEED on; a failure prints the seed that
  * shows it again. */
-#include "support_world.h"
+#include "support_swarm.h"
 
 #include <stdlib.h>
 
-#define HEAL_BOUND (40 * NS_PER_S) /* 30 s to the slowest retry, and the join */
-
-struct plan {
-    struct world_config cfg;
-    bool crashes, restarts, partitions, blocks, stalls, metas, moves, leaves;
-};
-
-/* Of all kinds of faults, some: with every kind at once each hides the others. */
-static struct plan draw_plan(uint64_t seed, struct prng *p)
-{
-    struct plan plan = { 0 };
-    struct world_config *cfg = &plan.cfg;
-
-    world_config_init(cfg);
-    cfg->seed = seed;
-    cfg->node_count = 2 + (unsigned)prng_below(p, prng_chance(p, 0.1) ? 40 : 9);
-    cfg->contact_count = 1 + (unsigned)prng_below(p, 3);
-    cfg->loss = prng_chance(p, 0.5) ? 0 : 0.3 * (double)prng_below(p, 100) / 100;
-    cfg->delay_max =
-        prng_range(p, NS_PER_MS, prng_chance(p, 0.2) ? 300 * NS_PER_MS : 5 * NS_PER_MS);
-    cfg->join_spread = prng_below(p, 2 * NS_PER_S);
-    cfg->meta_len =
-        prng_chance(p, 0.2) ? prng_below(p, GOSSIP_META_LEN_MAX + 1) : prng_below(p, 200);
-    if (prng_chance(p, 0.3)) {
-        cfg->slow_count = (unsigned)prng_below(p, cfg->node_count);
-        cfg->stall_min = NS_PER_MS;
-        cfg->stall_max = prng_range(p, 10 * NS_PER_MS, 5 * NS_PER_S);
-        cfg->awake_min = NS_PER_MS;
-        cfg->awake_max = prng_range(p, 10 * NS_PER_MS, 3 * NS_PER_S);
-        cfg->work_time = prng_chance(p, 0.5) ? 0 : NS_PER_MS;
-    }
-    plan.crashes = prng_chance(p, 0.5);
-    plan.restarts = prng_chance(p, 0.8);
-    plan.partitions = prng_chance(p, 0.4);
-    plan.blocks = prng_chance(p, 0.3);
-    plan.stalls = prng_chance(p, 0.3);
-    plan.metas = prng_chance(p, 0.4);
-    plan.moves = prng_chance(p, 0.2);
-    plan.leaves = prng_chance(p, 0.2);
-    return plan;
-}
+#define EVENTS_MAX    30
+#define HEAL_BOUND    (40 * NS_PER_S) /* 30 s to the slowest retry, and the join */
+#define DOUBLED_BOUND (60 * NS_PER_S) /* more: so long a node waits to outbid its double again */
+#define CRASH_BOUND   (8 * NS_PER_S)
+#define SLOW_NETWORK  (100 * NS_PER_MS) /* a round trip is no longer below the time-outs */
 
 /* What must hold at every moment, whatever the network does. */
-static void check_safety(struct world *w)
+static void check_safety(struct swarm *s)
 {
-    for (unsigned i = 0; i < world_cfg(w)->node_count; i++) {
-        struct gossip_stats s;
+    struct world *w = s->world;
+    unsigned n = s->cfg.node_count;
+
+    for (unsigned i = 0; i < n; i++) {
+        struct gossip_stats stats;
         struct gossip_member_info self;
-        struct id id = world_id(w, i);
+        struct id id = world_id(w, world_node_at(w, i)->identity);
 
         if (!world_node_at(w, i)->up)
             continue;
-        gossip_stats_get(world_gossip(w, i), &s);
-        assert_true(s.alive_count <= world_cfg(w)->node_count);
-        assert_true(s.member_count <= world_cfg(w)->node_count);
-        assert_true(s.refused_malformed == 0 && s.refused_signature == 0); /* all are honest */
-        assert_true(s.queue_count <= (size_t)world_cfg(w)->node_count * (1 + GOSSIP_ACCUSERS_MAX));
+        gossip_stats_get(world_gossip(w, i), &stats);
+        assert_true(stats.alive_count <= n);
+        assert_true(stats.member_count <= n);
+        assert_int_equal(stats.refused_malformed, 0); /* all are honest */
+        assert_int_equal(stats.refused_signature, 0);
+        assert_int_equal(stats.refused_seal, 0); /* and never two key epochs apart */
+        assert_true(stats.queue_count <= (size_t)n * (1 + GOSSIP_ACCUSERS_MAX));
         assert_int_equal(gossip_member_get(world_gossip(w, i), &id, &self), 0);
         assert_true(self.status == GOSSIP_ALIVE || self.status == GOSSIP_LEFT);
         assert_true(gossip_incarnation_cmp(self.incarnation,
                                            gossip_self_incarnation(world_gossip(w, i))) == 0);
     }
+    ledger_check_told(s->ledger, w);
+    if (s->cfg.loss == 0)
+        ledger_check_reached(s->ledger, w);
 }
 
-static void cause_fault(struct world *w, struct plan *plan, struct prng *p)
+/* One line for each node that runs: what it holds of each. */
+static void print_views(struct swarm *s)
 {
-    unsigned n = plan->cfg.node_count;
-    unsigned i = (unsigned)prng_below(p, n);
-    bool up = world_node_at(w, i)->up;
-    uint8_t meta[64] = { (uint8_t)prng_u64(p), 1 };
+    for (unsigned i = 0; i < s->cfg.node_count; i++) {
+        const struct world_node *n = world_node_at(s->world, i);
+        struct gossip_stats stats;
 
-    switch (prng_below(p, 8)) {
-    case 0:
-        if (plan->crashes && up)
-            world_crash(w, i);
-        break;
-    case 1:
-        if (plan->restarts && !up)
-            world_restart(w, i);
-        break;
-    case 2:
-        if (plan->partitions)
-            world_set_group(w, i, (unsigned)prng_below(p, 2));
-        break;
-    case 3:
-        if (plan->blocks)
-            world_block(w, i, (unsigned)prng_below(p, n));
-        break;
-    case 4:
-        if (plan->stalls && up)
-            world_stall(w, i, prng_below(p, 4 * NS_PER_S));
-        break;
-    case 5:
-        if (plan->metas && up)
-            world_set_meta(w, i, slice_of(meta, prng_below(p, sizeof(meta))));
-        break;
-    case 6:
-        if (plan->moves && up && i >= plan->cfg.contact_count) /* one address must stay known */
-            world_move(w, i, 1000 + (unsigned)prng_below(p, 5000));
-        break;
-    default:
-        if (plan->leaves && up && prng_chance(p, 0.2)) {
-            world_leave(w, i);
-            world_run(w, world_now(w) + NS_PER_S);
-            world_crash(w, i);
-        }
-        break;
-    }
-}
-
-/* Everything runs, everything is connected, nobody is slow. */
-static void heal(struct world *w)
-{
-    world_heal(w);
-    for (unsigned i = 0; i < world_cfg(w)->node_count; i++) {
-        struct world_node *n = world_node_at(w, i);
-
-        n->slow = false;
         if (!n->up)
-            world_restart(w, i);
+            continue;
+        gossip_stats_get(world_gossip(s->world, i), &stats);
+        print_message("  %u: digest %016llx health %u stalls %llu group %u:", i,
+                      (unsigned long long)gossip_digest(world_gossip(s->world, i)), stats.health,
+                      (unsigned long long)stats.stalls, n->group);
+        for (unsigned k = 0; k < s->cfg.node_count; k++)
+            print_message(" %s",
+                          k == i ? "self" : gossip_status_text(support_status(s->world, i, k)));
+        print_message("\n");
     }
+}
+
+static void converge(struct swarm *s, const char *what, mono_ns max)
+{
+    if (world_converge(s->world, max) != MONO_NEVER)
+        return;
+    print_views(s);
+    fail_msg("%s: no common view of %u nodes after %.0f s", what, s->cfg.node_count,
+             (double)max / 1e9);
+}
+
+/* Every node holds the metadata that every other says of itself. */
+static void check_metadata(struct swarm *s)
+{
+    for (unsigned i = 0; i < s->cfg.node_count; i++) {
+        struct id id = world_id(s->world, i);
+        struct gossip_member_info own, held;
+
+        assert_int_equal(gossip_member_get(world_gossip(s->world, i), &id, &own), 0);
+        for (unsigned k = 0; k < s->cfg.node_count; k++) {
+            assert_int_equal(gossip_member_get(world_gossip(s->world, k), &id, &held), 0);
+            assert_true(slice_equal(own.meta, held.meta));
+        }
+    }
+}
+
+/* A calm network: the common view stays, and nobody accuses anybody to the end. */
+static void check_calm(struct swarm *s)
+{
+    world_reset_counts(s->world);
+    world_run(s->world, world_now(s->world) + 5 * NS_PER_S);
+    converge(s, "the common view was lost", 10 * NS_PER_S);
+    assert_int_equal(world_count(s->world).verdicts, 0);
+    check_metadata(s);
+}
+
+/* Time-outs stretch with local health, and on slow networks nearly every answer is late. */
+static mono_ns crash_bound(struct swarm *s)
+{
+    unsigned worst = s->cfg.delay_max > SLOW_NETWORK ? 2 : 0;
+
+    for (unsigned i = 0; i < s->cfg.node_count; i++) {
+        struct gossip_stats stats;
+
+        gossip_stats_get(world_gossip(s->world, i), &stats);
+        worst = MAX(worst, stats.health);
+    }
+    return CRASH_BOUND * (worst + 1);
+}
+
+static void check_crash(struct swarm *s)
+{
+    mono_ns bound = crash_bound(s);
+
+    world_crash(s->world, (unsigned)prng_below(&s->prng, s->cfg.node_count));
+    converge(s, "a crash was not known everywhere", bound);
 }
 
 static void run_seed(uint64_t seed)
 {
-    struct prng p;
-    struct plan plan;
-    struct world *w;
-    mono_ns took;
+    struct swarm s;
 
-    prng_init(&p, seed);
-    plan = draw_plan(seed, &p);
-    w = world_new(&plan.cfg);
-    assert_non_null(w);
-    world_run(w, plan.cfg.join_spread + NS_PER_MS);
-    for (unsigned events = (unsigned)prng_below(&p, 30); events > 0; events--) {
-        world_run(w, world_now(w) +
-                         prng_below(&p, prng_chance(&p, 0.1) ? 60 * NS_PER_S : 3 * NS_PER_S));
-        check_safety(w);
-        cause_fault(w, &plan, &p);
+    swarm_init(&s, seed);
+    print_message("  seed %llu: %u nodes, %u slow, loss %.2f, delay %.0f ms, kinds %04x\n",
+                  (unsigned long long)seed, s.cfg.node_count, s.cfg.slow_count, s.cfg.loss,
+                  (double)s.cfg.delay_max / 1e6, s.kinds);
+    for (unsigned events = (unsigned)prng_below(&s.prng, EVENTS_MAX); events > 0; events--) {
+        swarm_disturb(&s);
+        check_safety(&s);
     }
-    heal(w);
-    took = world_converge(w, HEAL_BOUND);
-    if (took == MONO_NEVER)
-        fail_msg("seed %llu: no common view %llu s after healing, %u nodes",
-                 (unsigned long long)seed, (unsigned long long)(HEAL_BOUND / NS_PER_S),
-                 plan.cfg.node_count);
-    check_safety(w);
-    world_run(w, world_now(w) + 5 * NS_PER_S); /* and it stays */
-    if (!world_is_converged(w) && world_converge(w, 10 * NS_PER_S) == MONO_NEVER)
-        fail_msg("seed %llu: the common view was lost", (unsigned long long)seed);
-    world_free(w);
+    swarm_heal(&s);
+    converge(&s, "after healing", HEAL_BOUND + (s.doubled ? DOUBLED_BOUND : 0));
+    check_safety(&s);
+    check_calm(&s);
+    check_crash(&s);
+    swarm_deinit(&s);
 }
 
 static uint64_t from_environment(const char *name, uint64_t otherwise)

@@ -55,6 +55,11 @@ static struct candidate *take_place(struct gossip *g, node_ref ref)
     return oldest;
 }
 
+static bool is_whole(const struct candidate *c)
+{
+    return c->meta != NULL || record_of(c->record).meta_len == 0;
+}
+
 static void ask_host(struct gossip *g, struct candidate *c)
 {
     struct record r = record_of(c->record);
@@ -64,11 +69,24 @@ static void ask_host(struct gossip *g, struct candidate *c)
                                .incarnation = r.incarnation,
                                .addr = r.addr };
 
-    if (g->now < c->ask_after || (r.meta_len > 0 && c->meta == NULL))
+    if (g->now < c->ask_after || !is_whole(c))
         return;
     c->ask_after = mono_after(g->now, ASK_INTERVAL);
     if (!output_notice(&g->out, &n, c->meta))
         g->oom = true;
+}
+
+/* Does the statement replace the one held? The later does; but a whole one is not given up for one
+ * whose metadata may have died with its node, and the host is asked about nothing less. */
+static bool is_better(const struct candidate *c, const struct record *r, struct slice meta)
+{
+    struct record held = record_of(c->record);
+    bool whole = r->meta_len == 0 || meta.len > 0 ||
+                 (c->meta != NULL && record_has_meta(r, blob_slice(c->meta)));
+
+    if (whole != is_whole(c))
+        return whole;
+    return gossip_incarnation_cmp(r->incarnation, held.incarnation) > 0;
 }
 
 /* False: nothing that could change the host's mind. */
@@ -77,13 +95,8 @@ static bool update(struct gossip *g, struct candidate *c, const struct record *r
 {
     struct blob *blob;
 
-    if (c->record != NULL) {
-        struct record held = record_of(c->record);
-        int order = gossip_incarnation_cmp(r->incarnation, held.incarnation);
-
-        if (order < 0 || (order == 0 && (c->meta != NULL || meta.len == 0)))
-            return true; /* known; the host may still owe an answer */
-    }
+    if (c->record != NULL && !is_better(c, r, meta))
+        return true; /* known; the host may still owe an answer */
     blob = blob_intern(g->pool, bytes);
     if (blob == NULL) {
         g->oom = true;
@@ -119,7 +132,7 @@ void candidate_hold(struct gossip *g, node_ref ref, const struct record *r, stru
         ask_host(g, c);
     if (c->record == NULL)
         clear(g, c); /* no memory for it */
-    else if (c->meta == NULL && r->meta_len > 0)
+    else if (!is_whole(c))
         pull_wake(g);
 }
 
@@ -162,7 +175,7 @@ void candidate_refuse(struct gossip *g, const struct id *id)
 
 static bool is_incomplete(const struct candidate *c)
 {
-    return c->ref != 0 && c->record != NULL && c->meta == NULL && record_of(c->record).meta_len > 0;
+    return c->ref != 0 && c->record != NULL && !is_whole(c);
 }
 
 bool candidate_is_welcome(const struct gossip *g, node_ref ref)

@@ -139,15 +139,22 @@ static struct slice take(struct gossip_pool *pool, struct blob *b, uint8_t *out)
 struct slice support_record(uint8_t out[RECORD_LEN_MAX], unsigned about, uint64_t epoch,
                             uint32_t counter, unsigned signer)
 {
+    return support_record_with(out, about, epoch, counter, signer, (struct slice){ 0 });
+}
+
+struct slice support_record_with(uint8_t out[RECORD_LEN_MAX], unsigned about, uint64_t epoch,
+                                 uint32_t counter, unsigned signer, struct slice meta)
+{
     struct record r = { .id = support_id(about),
                         .incarnation = { .epoch = epoch, .counter = counter },
+                        .meta_len = (uint16_t)meta.len,
                         .addr = support_addr(about) };
     uint8_t public_key[GOSSIP_PUBLIC_KEY_LEN], secret_key[GOSSIP_SECRET_KEY_LEN];
     struct id cluster = support_cluster();
     struct gossip_pool *pool;
 
     support_keys(signer, public_key, secret_key);
-    meta_hash((struct slice){ 0 }, r.meta_hash);
+    meta_hash(meta, r.meta_hash);
     assert_int_equal(gossip_pool_new(&pool), 0);
     return take(pool, record_sign(pool, &cluster, &r, secret_key), out);
 }

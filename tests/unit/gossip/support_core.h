@@ -45,6 +45,8 @@ struct slice support_forge_end(struct forge *f);
 /* Statements, signed by whoever `signer` is. */
 struct slice support_record(uint8_t out[RECORD_LEN_MAX], unsigned about, uint64_t epoch,
                             uint32_t counter, unsigned signer);
+struct slice support_record_with(uint8_t out[RECORD_LEN_MAX], unsigned about, uint64_t epoch,
+                                 uint32_t counter, unsigned signer, struct slice meta);
 struct slice support_accusation(uint8_t out[ACCUSATION_LEN], unsigned subject, uint64_t epoch,
                                 uint32_t counter, unsigned accuser, unsigned signer);
 

@@ -4,12 +4,12 @@
 #define HOUR (3600 * NS_PER_S)
 
 /* Sizes: most groups are small, because what is wrong shows there first and a small group is a
- * cheap try; one seed in ten has up to 41, one in a thousand up to 200 members. */
+ * cheap try; three seeds in a hundred have up to 41, one in a thousand up to 200 members. */
 static unsigned draw_size(struct prng *p)
 {
     if (prng_chance(p, 0.001))
         return 42 + (unsigned)prng_below(p, 159);
-    return 2 + (unsigned)prng_below(p, prng_chance(p, 0.1) ? 40 : 9);
+    return 2 + (unsigned)prng_below(p, prng_chance(p, 0.03) ? 40 : 9);
 }
 
 static void draw_slowness(struct world_config *cfg, struct prng *p)
@@ -216,7 +216,7 @@ static mono_ns draw_pause(struct swarm *s)
 {
     if (s->cfg.node_count <= 5 && prng_chance(&s->prng, 0.0005))
         return prng_below(&s->prng, 3 * HOUR);
-    return prng_below(&s->prng, prng_chance(&s->prng, 0.1) ? 60 * NS_PER_S : 3 * NS_PER_S);
+    return prng_below(&s->prng, prng_chance(&s->prng, 0.04) ? 60 * NS_PER_S : 3 * NS_PER_S);
 }
 
 void swarm_disturb(struct swarm *s)

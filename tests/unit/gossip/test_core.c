@@ -276,6 +276,33 @@ static void test_strangers_are_candidates_until_the_host_speaks(void **state)
     gossip_free(g);
 }
 
+/* A later record whose metadata nobody has any more (its node died while saying it) must not hide
+ * the one that the others hold and can prove: the host would never be asked. */
+static void test_a_candidate_that_is_whole_beats_a_later_one_that_is_not(void **state)
+{
+    struct gossip *g = support_node(1);
+    uint8_t meta[600] = { 7 }; /* too long to travel with gossip */
+    uint8_t bytes[RECORD_LEN_MAX];
+    struct gossip_output out;
+    struct forge f;
+
+    (void)state;
+    support_forge_init(&f, 2);
+    (void)write_message(&f.body, MESSAGE_RECORD,
+                        support_record_with(bytes, 2, 6, 0, 2, slice_of(meta, sizeof(meta))),
+                        (struct slice){ 0 });
+    out = support_packet(g, 2, support_forge_end(&f), 0);
+    assert_null(find_notice(&out, GOSSIP_NOTICE_CANDIDATE)); /* not before it is whole */
+    support_forge_begin(&f, 2);
+    (void)write_message(&f.body, MESSAGE_RECORD, support_record(bytes, 2, 5, 0, 2),
+                        (struct slice){ 0 });
+    out = support_packet(g, 2, support_forge_end(&f), 0);
+    assert_non_null(find_notice(&out, GOSSIP_NOTICE_CANDIDATE));
+    (void)support_trust(g, 2, 0);
+    assert_int_equal(support_member_status(g, 2), GOSSIP_ALIVE);
+    gossip_free(g);
+}
+
 static void test_candidates_are_bounded(void **state)
 {
     struct gossip *g = support_node(1);
@@ -513,6 +540,7 @@ int main(void)
         cmocka_unit_test(test_an_accusation_names_two_different_nodes),
         cmocka_unit_test(test_the_accused_answers_with_a_higher_incarnation),
         cmocka_unit_test(test_strangers_are_candidates_until_the_host_speaks),
+        cmocka_unit_test(test_a_candidate_that_is_whole_beats_a_later_one_that_is_not),
         cmocka_unit_test(test_candidates_are_bounded),
         cmocka_unit_test(test_members_are_bounded),
         cmocka_unit_test(test_rotation_accepts_the_previous_key_until_it_is_dropped),

@@ -18,14 +18,13 @@ struct arrival {
     struct member *from; /* NULL: not a member with a record */
 };
 
-/* True once for each (boot epoch, counter), as far back as the window reaches. */
+/* True once for each counter of the epoch that is followed, as far back as the window reaches; a
+ * later epoch is followed from its first packet on. */
 static bool is_fresh(struct peer *p, const struct sealed_by *by)
 {
     uint64_t behind;
 
     if (by->boot_epoch != p->boot_epoch) {
-        if (by->boot_epoch < p->boot_epoch)
-            return false;
         p->boot_epoch = by->boot_epoch;
         p->salt = by->salt;
         p->counter = by->counter;
@@ -72,7 +71,7 @@ static bool admit(struct gossip *g, struct member *m, const struct gossip_addr *
         g->oom = true;
         return false;
     }
-    if (by->boot_epoch < record_of(m->record).incarnation.epoch ||
+    if (by->boot_epoch < MAX(record_of(m->record).incarnation.epoch, p->boot_epoch) ||
         (by->boot_epoch == p->boot_epoch && by->salt != p->salt)) {
         tell_stale(g, m, addr);
         return false;

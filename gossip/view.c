@@ -16,6 +16,7 @@
 
 #define EPOCH_JUMP_PAUSE     NS_PER_S /* doubles: two processes of one identity must not storm */
 #define EPOCH_JUMP_PAUSE_MAX (60 * NS_PER_S)
+#define STALE_EPOCHS_MAX     1000 /* unsigned, so it may not use up the epochs of a node */
 
 uint64_t member_version(const struct member *m)
 {
@@ -178,7 +179,8 @@ void view_take_stale(struct gossip *g, const struct message_stale *stale)
 {
     const struct gossip_addr unknown = { 0 };
 
-    if (stale->epoch == g->incarnation.epoch && stale->salt != g->sealer.salt &&
+    if (stale->epoch >= g->incarnation.epoch &&
+        stale->epoch - g->incarnation.epoch <= STALE_EPOCHS_MAX && stale->salt != g->sealer.salt &&
         may_step_over(g, stale->epoch))
         step_over(g, stale->epoch, &unknown);
 }

@@ -15,8 +15,8 @@
 bool view_take_record(struct gossip *g, struct slice bytes, const struct member *source);
 bool view_take_accusation(struct gossip *g, struct slice bytes);
 
-/* Someone heard another life of this node in our epoch. Anyone with the gossip key can say so; it
- * costs us an epoch, and at most one for each pause. */
+/* Someone heard another life of this node in our epoch or a later one. Anyone with the gossip key
+ * can say so; it costs us an epoch, and at most one for each pause. */
 void view_take_stale(struct gossip *g, const struct message_stale *stale);
 
 /* Signs and publishes what this node says about itself now, as `incarnation`. */

@@ -80,9 +80,9 @@ enum message_type {
 #define HELLO_FIELDS(X)                               \
     X(u8, pull)   /* 1 = only wants, no comparison */ \
     X(u32, count) /* records that the sender holds */
-#define STALE_FIELDS(X)                           \
-    X(u64, epoch) /* that both lives have used */ \
-    X(u64, salt)  /* of the life that the sender knows */
+#define STALE_FIELDS(X)                                         \
+    X(u64, epoch) /* of the life that the sender follows, .. */ \
+    X(u64, salt)  /* .. which is not yours if this is not */
 
 #define MESSAGES(X)                                \
     X(ping, MESSAGE_PING, PING_FIELDS)             \

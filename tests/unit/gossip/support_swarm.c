@@ -1,7 +1,8 @@
 /* A fault is a row of a table: how many seeds have it, and what it does to the node drawn. */
 #include "support_swarm.h"
 
-#define HOUR (3600 * NS_PER_S)
+#define HOUR          (3600 * NS_PER_S)
+#define DOUBLED_PAUSE (60 * NS_PER_S) /* so long a node waits to outbid its double again */
 
 /* Sizes: most groups are small, because what is wrong shows there first and a small group is a
  * cheap try; three seeds in a hundred have up to 41, one in a thousand up to 200 members. */
@@ -117,12 +118,13 @@ static void change_meta(struct swarm *s, unsigned i)
 }
 
 /* Two that both moved while they were apart can only find each other through others, who need not
- * be there: nothing is demanded of a node that has moved. Contacts stay, as one address must. */
+ * be there: nothing is demanded of a node that has moved. Contacts stay, as one address must; no
+ * two ever move to the same. */
 static void move(struct swarm *s, unsigned i)
 {
     if (i < s->cfg.contact_count || !is_up(s, i))
         return;
-    world_move(s->world, i, 1000 + (unsigned)prng_below(&s->prng, 5000));
+    world_move(s->world, i, s->cfg.node_count * (1 + (unsigned)prng_below(&s->prng, 50)) + i);
     ledger_disturb(s->ledger, i, MONO_NEVER);
 }
 
@@ -247,5 +249,7 @@ void swarm_heal(struct swarm *s)
         world_move(s->world, i, n->addr); /* says so again, if it had claimed another */
         awake = MAX(awake, n->stalled_until);
     }
+    if (s->doubled)
+        awake += DOUBLED_PAUSE;
     world_run(s->world, awake + NS_PER_MS); /* the last stalls are over */
 }

@@ -164,6 +164,38 @@ static void test_a_second_life_of_one_epoch_is_told_so(void **state)
     gossip_free(g);
 }
 
+/* The record of a later life was not heard, but a packet of it was. */
+static void test_an_epoch_known_from_packets_only_is_told_too(void **state)
+{
+    const struct {
+        uint64_t said, then;
+    } cases[] = { { 8, 9 }, { 8, 9 }, { 1009, 1010 }, { 5000, 1010 } }; /* no leap to the end */
+    struct gossip *g = support_node(1);
+    struct gossip_output out;
+    struct forge f;
+    mono_ns now = 0;
+
+    (void)state;
+    support_meet(g, &f, 2, 0);
+    for (f.boot_epoch = 7; f.boot_epoch >= 5; f.boot_epoch -= 2) {
+        support_forge_begin(&f, 2);
+        out = support_packet(g, 2, support_forge_end(&f), 0);
+        assert_int_equal(says(&out, &f, MESSAGE_STALE), f.boot_epoch == 5);
+    }
+    f.boot_epoch = 7;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct message_stale stale = { .epoch = cases[i].said, .salt = 99 };
+
+        for (unsigned k = 0; k < 100; k++, now += 50 * NS_PER_MS) /* awake: no stall */
+            (void)support_plain(g, GOSSIP_TIMEOUT, now);
+        support_forge_begin(&f, 2);
+        write_stale(&f.body, &stale);
+        (void)support_packet(g, 2, support_forge_end(&f), now);
+        assert_int_equal(gossip_self_incarnation(g).epoch, cases[i].then);
+    }
+    gossip_free(g);
+}
+
 /* memberlist's security model: any holder of the key can speak for anyone. Not here. */
 static void test_nobody_speaks_for_another(void **state)
 {
@@ -535,6 +567,7 @@ int main(void)
         cmocka_unit_test(test_a_packet_counts_once),
         cmocka_unit_test(test_a_packet_of_an_earlier_life_is_told_so),
         cmocka_unit_test(test_a_second_life_of_one_epoch_is_told_so),
+        cmocka_unit_test(test_an_epoch_known_from_packets_only_is_told_too),
         cmocka_unit_test(test_nobody_speaks_for_another),
         cmocka_unit_test(test_absurd_incarnations_are_malformed),
         cmocka_unit_test(test_an_accusation_names_two_different_nodes),

@@ -129,6 +129,10 @@ void world_jump_clock(struct world *w, unsigned index, int64_t by);
  * wait for others. */
 bool world_rotate(struct world *w, unsigned index);
 struct gossip *world_gossip(struct world *w, unsigned index); /* world_shoal; NULL when down */
+
+/* For world_shoal, once all have started: everybody knows everybody from now on. */
+void world_acquaint(struct world *w);
+
 struct id world_id(struct world *w, unsigned index);
 bool world_connected(const struct world *w, unsigned from, unsigned to); /* packets pass */
 

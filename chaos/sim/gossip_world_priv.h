@@ -59,6 +59,11 @@ void world_schedule_start(struct world *w, unsigned index, mono_ns after);
 mono_ns world_delay(struct world *w);
 unsigned world_find_addr(const struct world *w, unsigned addr); /* UINT32_MAX = nobody */
 
+/* gossip_world_shoal.c */
+struct id world_cluster(void);
+struct gossip_key world_gossip_key(uint32_t epoch);
+void world_secret_key(struct world *w, unsigned index, uint8_t *out);
+
 /* gossip_world_stream.c */
 void world_stream_op(struct world *w, struct world_node *n, const struct gossip_stream_op *op,
                      unsigned to);

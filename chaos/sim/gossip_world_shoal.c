@@ -43,12 +43,12 @@ static mono_ns when_local(const struct world *w, const struct world_node *n, mon
 }
 
 /* A node's keys follow from its number; the first to need them derives them. */
-static void secret_key_of(struct world *w, unsigned index, uint8_t *secret_key)
+void world_secret_key(struct world *w, unsigned index, uint8_t *out)
 {
     uint8_t seed[crypto_sign_SEEDBYTES] = { 1 };
 
     memcpy(seed + 1, &index, sizeof(index));
-    (void)crypto_sign_seed_keypair(w->public_keys[index], secret_key, seed); /* cannot fail */
+    (void)crypto_sign_seed_keypair(w->public_keys[index], out, seed); /* cannot fail */
 }
 
 static const uint8_t *public_key_of(struct world *w, unsigned index)
@@ -56,7 +56,7 @@ static const uint8_t *public_key_of(struct world *w, unsigned index)
     uint8_t secret_key[GOSSIP_SECRET_KEY_LEN];
 
     if (sodium_is_zero(w->public_keys[index], GOSSIP_PUBLIC_KEY_LEN))
-        secret_key_of(w, index, secret_key);
+        world_secret_key(w, index, secret_key);
     return w->public_keys[index];
 }
 
@@ -156,7 +156,15 @@ static void stop(struct world *w, struct world_node *n)
     n->state = NULL;
 }
 
-static struct gossip_key gossip_key_of(uint32_t epoch)
+struct id world_cluster(void)
+{
+    struct id cluster = { 0 };
+
+    memcpy(cluster.text, "simulatedcluster000000000", ID_LEN);
+    return cluster;
+}
+
+struct gossip_key world_gossip_key(uint32_t epoch)
 {
     return (struct gossip_key){ .epoch = epoch, .bytes = { (uint8_t)epoch, 2, 3 } };
 }
@@ -181,11 +189,11 @@ static size_t keys_of(const struct world_node *n, struct gossip_key *out)
     uint32_t epoch = n->key_stage / 2 + 1;
     size_t count = 0;
 
-    out[count++] = gossip_key_of(epoch);
+    out[count++] = world_gossip_key(epoch);
     if (n->key_stage % 2 == 1)
-        out[count++] = gossip_key_of(epoch + 1);
+        out[count++] = world_gossip_key(epoch + 1);
     if (epoch > 1)
-        out[count++] = gossip_key_of(epoch - 1);
+        out[count++] = world_gossip_key(epoch - 1);
     return count;
 }
 
@@ -199,8 +207,8 @@ static int start(struct world *w, struct world_node *n)
     CHECK(s != NULL && meta != NULL);
     gossip_config_init(&cfg);
     cfg.id = w->ids[n->identity];
-    memcpy(cfg.cluster.text, "simulatedcluster000000000", ID_LEN);
-    secret_key_of(w, n->identity, cfg.secret_key);
+    cfg.cluster = world_cluster();
+    world_secret_key(w, n->identity, cfg.secret_key);
     cfg.addr = addr_of(n->addr);
     memcpy(meta, &n->index, MIN(w->cfg.meta_len, sizeof(n->index)));
     cfg.meta = slice_of(meta, w->cfg.meta_len);

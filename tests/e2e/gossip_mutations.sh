@@ -75,8 +75,16 @@ mutate epoch-is-ignored gossip.c \
     '    if (a.epoch != b.epoch)' '    if (a.epoch != b.epoch && a.counter == b.counter)'
 mutate past-epoch-is-not-told packet.c '        tell_stale(g, m, addr);' ''
 mutate own-past-is-not-stepped-over view.c \
-    '    view_say_self(g, (struct gossip_incarnation){ .epoch = r->incarnation.epoch + 1 }, &held.addr,' \
-    '    if (g->left) view_say_self(g, (struct gossip_incarnation){ .epoch = r->incarnation.epoch + 1 }, &held.addr,'
+    '    view_say_self(g, (struct gossip_incarnation){ .epoch = epoch + 1 }, &held.addr,' \
+    '    if (g->left) view_say_self(g, (struct gossip_incarnation){ .epoch = epoch + 1 }, &held.addr,'
+mutate second-life-is-not-told packet.c \
+    '(by->boot_epoch == p->boot_epoch && by->salt != p->salt)' 'false'
+mutate epoch-of-packets-is-not-told packet.c \
+    'MAX(record_of(m->record).incarnation.epoch, p->boot_epoch)' 'record_of(m->record).incarnation.epoch'
+mutate epochs-are-used-up view.c \
+    '        stale->epoch - g->incarnation.epoch <= STALE_EPOCHS_MAX &&' ''
+mutate half-a-candidate-hides-a-whole-one candidate.c \
+    '    if (whole != is_whole(c))' '    if (whole && !is_whole(c) && c->ref == 0)'
 mutate signatures-are-not-checked blob.c \
     '    if (crypto_sign_verify_detached(signature, message.ptr, message.len, key) != 0)' '    if (message.len == 0)'
 mutate replays-are-accepted packet.c '    if (!is_fresh(p, by))' '    if (!is_fresh(p, by) && p == NULL)'

@@ -1,7 +1,7 @@
 /* The figures of docs/benchmarks/gossip.md: detection, false positives, dissemination, healing and
  * load in the simulator, the core beside models of memberlist's and SWIM's rules, same seeds and
  * same faults. Options: --quick (a tenth of the trials), --max=N (no larger groups), --large[=N]
- * (one group of 10 000; needs about 10 GiB), or the names of tables. */
+ * (groups of 10 000; ours needs about 12 GiB), --only=RULES (for --large), or names of tables. */
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +12,12 @@
 #include "chaos/sim/gossip_model.h"
 #include "chaos/sim/gossip_world.h"
 
+#define SETTLE_S      3 /* after the join */
+#define LARGE_CRASHES 3 /* for each loss */
+
 static unsigned divisor = 1;           /* of the number of trials */
 static unsigned size_max = UINT32_MAX; /* of a group */
+static const char *only;               /* the rules to run, by name; NULL = all */
 
 static const struct world_engine *const engines[] = { &world_shoal, &world_memberlist,
                                                       &world_swim };
@@ -110,7 +114,7 @@ static struct world *joined(struct world_config *cfg)
     world_run(w, cfg->join_spread + NS_PER_MS);
     if (cfg->engine == &world_shoal)
         CHECK(world_converge(w, 120 * NS_PER_S) != MONO_NEVER);
-    world_run(w, world_now(w) + 3 * NS_PER_S);
+    world_run(w, world_now(w) + SETTLE_S * NS_PER_S);
     return w;
 }
 
@@ -133,44 +137,70 @@ static struct world_config config(const struct world_engine *engine, unsigned n,
 
 /* --- tables */
 
+/* The crashes of one row of the table. */
+struct crashes {
+    unsigned trials, failed;
+    struct samples first, all;
+};
+
+/* One more of the members stops; the last of those still up. */
+static void crash_one(struct crashes *c, struct world *w, struct watch *watch, unsigned up)
+{
+    mono_ns at, took;
+
+    watch_begin(watch, w, up - 1, GOSSIP_UNREACHABLE);
+    at = world_now(w);
+    world_crash(w, up - 1);
+    took = watch_run(watch, w, up - 1, 120 * NS_PER_S);
+    c->trials++;
+    if (watch->first != 0)
+        add(&c->first, seconds(watch->first - at));
+    if (took == MONO_NEVER)
+        c->failed++;
+    else
+        add(&c->all, seconds(took));
+}
+
+static void crash_row(struct crashes *c, const struct world_engine *engine, unsigned n, double loss)
+{
+    printf("| %5u | %3.0f %% | %-10s | %6u | %5.2f | %5.2f | %5.2f | %5.2f | %u |\n", n, loss * 100,
+           engine->name, c->trials, percentile(&c->first, 0.5), percentile(&c->all, 0.5),
+           percentile(&c->all, 0.99), percentile(&c->all, 1), c->failed);
+    fflush(stdout);
+    free(c->first.list);
+    free(c->all.list);
+}
+
 static void crash_trials(const struct world_engine *engine, unsigned n, double loss,
                          unsigned trials)
 {
     unsigned per_world = n < 10 ? 1 : MIN(n / 10, 10);
-    struct samples first = { 0 }, all = { 0 };
-    unsigned failed = 0;
+    struct crashes c = { 0 };
 
-    for (unsigned t = 0; t < trials;) {
+    while (c.trials < trials) {
         struct watch watch = { 0 };
-        struct world_config cfg = config(engine, n, loss, 1000 + t, &watch);
+        struct world_config cfg = config(engine, n, loss, 1000 + c.trials, &watch);
         struct world *w = joined(&cfg);
         struct prng prng;
 
-        prng_init(&prng, t);
-        for (unsigned k = 0; k < per_world && t < trials; k++, t++) {
-            mono_ns at, took;
-
+        prng_init(&prng, c.trials);
+        for (unsigned k = 0; k < per_world && c.trials < trials; k++) {
             world_run(w, world_now(w) + 2 * NS_PER_S + prng_below(&prng, NS_PER_S));
-            watch_begin(&watch, w, n - 1 - k, GOSSIP_UNREACHABLE);
-            at = world_now(w);
-            world_crash(w, n - 1 - k);
-            took = watch_run(&watch, w, n - 1 - k, 120 * NS_PER_S);
-            if (watch.first != 0)
-                add(&first, seconds(watch.first - at));
-            if (took == MONO_NEVER)
-                failed++;
-            else
-                add(&all, seconds(took));
+            crash_one(&c, w, &watch, n - k);
         }
         world_free(w);
         free(watch.holds);
     }
-    printf("| %5u | %3.0f %% | %-10s | %6u | %5.2f | %5.2f | %5.2f | %5.2f | %u |\n", n, loss * 100,
-           engine->name, trials, percentile(&first, 0.5), percentile(&all, 0.5),
-           percentile(&all, 0.99), percentile(&all, 1), failed);
-    fflush(stdout);
-    free(first.list);
-    free(all.list);
+    crash_row(&c, engine, n, loss);
+}
+
+static const double losses[] = { 0, 0.10, 0.25 };
+
+static void crash_header(void)
+{
+    printf("\nCrash of one member, seconds until known (first, all: p50, p99, max; never)\n\n"
+           "| n | loss | rules | trials | first p50 | all p50 | all p99 | all max | never |\n"
+           "|---|---|---|---|---|---|---|---|---|\n");
 }
 
 static void crash_table(void)
@@ -178,11 +208,8 @@ static void crash_table(void)
     static const struct {
         unsigned n, trials;
     } sizes[] = { { 3, 200 }, { 10, 100 }, { 100, 100 }, { 1000, 10 } };
-    static const double losses[] = { 0, 0.10, 0.25 };
 
-    printf("\nCrash of one member, seconds until known (first, all: p50, p99, max; never)\n\n"
-           "| n | loss | rules | trials | first p50 | all p50 | all p99 | all max | never |\n"
-           "|---|---|---|---|---|---|---|---|---|\n");
+    crash_header();
     for (size_t s = 0; s < ARRAY_LEN(sizes) && sizes[s].n <= size_max; s++) {
         for (size_t l = 0; l < ARRAY_LEN(losses); l++) {
             for (size_t e = 0; e < ARRAY_LEN(engines); e++)
@@ -265,7 +292,6 @@ static void meta_trials(unsigned n, double loss, unsigned trials)
 static void meta_table(void)
 {
     static const unsigned sizes[] = { 3, 10, 100, 1000 };
-    static const double losses[] = { 0, 0.10, 0.25 };
 
     printf("\nChanged metadata, seconds until all have it\n\n"
            "| n | loss | trials | p50 | p99 | max |\n|---|---|---|---|---|---|\n");
@@ -367,40 +393,61 @@ static void memory_table(void)
         (bytes[0] - sizes[0] * (bytes[1] - bytes[0]) / (sizes[1] - sizes[0])) / 1024);
 }
 
-static void large(unsigned n)
+/* One large group of each kind: joined once, then the loss is raised and members crash. */
+static void large_group(const struct world_engine *engine, unsigned n)
 {
     struct watch watch = { 0 };
-    struct world_config cfg = config(&world_shoal, n, 0, 1, &watch);
+    struct world_config cfg = config(engine, n, 0, 1, &watch);
     clock_t started = clock();
+    unsigned up = n;
     struct world *w;
-    mono_ns took;
 
-    cfg.join_spread = 5 * NS_PER_S;
+    cfg.join_spread = cfg.contact_count = 0;
     w = world_new(&cfg);
     CHECK(w != NULL);
-    world_run(w, cfg.join_spread);
-    took = world_converge(w, 120 * NS_PER_S);
-    printf("\n%u members: full view %.2f s after the last start\n", n, seconds(took));
-    fflush(stdout);
-    world_run(w, world_now(w) + 20 * NS_PER_S);
-    world_reset_counts(w);
-    world_run(w, world_now(w) + 5 * NS_PER_S);
-    printf("  quiet: %.2f packets/s, %.0f bytes/s each\n", (double)world_count(w).packets / 5 / n,
-           (double)world_count(w).bytes / 5 / n);
-    for (unsigned k = 1; k <= 3; k++) {
-        mono_ns at = world_now(w);
+    world_run(w, 0);
+    if (engine == &world_shoal)
+        world_acquaint(w);
+    fprintf(stderr, "%s: %u members know each other; %.0f s of CPU\n", engine->name, n,
+            (double)(clock() - started) / CLOCKS_PER_SEC);
+    world_run(w, SETTLE_S * NS_PER_S);
+    CHECK(world_is_converged(w));
+    for (size_t l = 0; l < ARRAY_LEN(losses); l++) {
+        struct crashes c = { 0 };
 
-        watch_begin(&watch, w, n - k, GOSSIP_UNREACHABLE);
-        world_crash(w, n - k);
-        took = watch_run(&watch, w, n - k, 60 * NS_PER_S);
-        printf("  crash: first verdict %.2f s, known by all %.2f s\n", seconds(watch.first - at),
-               seconds(took));
-        fflush(stdout);
+        world_set_loss(w, losses[l]);
+        for (unsigned k = 0; k < LARGE_CRASHES; k++) {
+            world_run(w, world_now(w) + 2 * NS_PER_S);
+            crash_one(&c, w, &watch, up--);
+        }
+        crash_row(&c, engine, n, losses[l]);
     }
-    printf("  false verdicts %llu; %.0f s of CPU\n", (unsigned long long)world_count(w).false_any,
-           (double)(clock() - started) / CLOCKS_PER_SEC);
+    fprintf(stderr, "%s: false verdicts %llu; %.1f packets/s each; %.0f s of CPU, %.1f GiB\n",
+            engine->name, (unsigned long long)world_count(w).false_any,
+            (double)world_count(w).packets / seconds(world_now(w)) / n,
+            (double)(clock() - started) / CLOCKS_PER_SEC,
+            (double)mallinfo2().uordblks / (1024.0 * 1024 * 1024));
     world_free(w);
     free(watch.holds);
+}
+
+static void large(unsigned n)
+{
+    crash_header();
+    for (size_t e = 0; e < ARRAY_LEN(engines); e++) {
+        if (only == NULL || strcmp(only, engines[e]->name) == 0)
+            large_group(engines[e], n);
+    }
+}
+
+static void read_option(const char *text)
+{
+    if (strcmp(text, "--quick") == 0)
+        divisor = 10;
+    else if (strncmp(text, "--max=", 6) == 0)
+        size_max = (unsigned)strtoul(text + 6, NULL, 10);
+    else if (strncmp(text, "--only=", 7) == 0)
+        only = text + 7;
 }
 
 int main(int argc, char **argv)
@@ -412,15 +459,11 @@ int main(int argc, char **argv)
                    { "slow", slow_table }, { "meta", meta_table },     { "heal", heal_table } };
     bool any = false;
 
+    for (int i = 1; i < argc; i++)
+        read_option(argv[i]);
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--quick") == 0)
-            divisor = 10;
-        else if (strncmp(argv[i], "--max=", 6) == 0)
-            size_max = (unsigned)strtoul(argv[i] + 6, NULL, 10);
-        else if (strcmp(argv[i], "--large") == 0)
-            any = true, large(10000);
-        else if (strncmp(argv[i], "--large=", 8) == 0)
-            any = true, large((unsigned)strtoul(argv[i] + 8, NULL, 10));
+        if (strncmp(argv[i], "--large", 7) == 0)
+            any = true, large(argv[i][7] == '=' ? (unsigned)strtoul(argv[i] + 8, NULL, 10) : 10000);
         for (size_t t = 0; t < ARRAY_LEN(tables); t++) {
             if (strcmp(argv[i], tables[t].name) == 0)
                 any = true, tables[t].run();

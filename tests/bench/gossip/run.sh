@@ -1,5 +1,5 @@
 #!/bin/sh
-# ./dev bench gossip [--peers] [--quick] [--large]: figures in the simulator; with --peers those of 60
+# ./dev bench gossip [--peers] [OPTION..] [TABLE..]: figures in the simulator; with --peers those of 60
 # real nodes on loopback beside Debian's serf.
 set -eu
 peers=

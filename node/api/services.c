@@ -12,11 +12,13 @@ static json_t *status_json(const struct store *store, const struct service *s)
 
     STORE_EACH_OF_SERVICE(&it, store, &s->id, t)
     {
-        bool current = s->job_status == NULL || t->job_iteration == NULL ||
-                       t->job_iteration->index == s->job_status->iteration.index;
+        bool current = t->job_iteration == NULL || t->job_iteration->index == service_iteration(s);
+        bool meant = t->desired_state <= TASK_COMPLETE;
 
-        running += t->status.state == TASK_RUNNING && t->desired_state <= TASK_COMPLETE;
+        running += meant && t->status.state == TASK_RUNNING;
+        /* of a global service, what runs; of a global job, what has not completed */
         wanted += t->desired_state == TASK_RUNNING && !task_state_is_terminal(t->status.state);
+        wanted += m->global_job != NULL && meant && current && t->status.state != TASK_COMPLETE;
         completed += current && t->status.state == TASK_COMPLETE;
     }
     if (m->replicated_job != NULL) {

@@ -19,7 +19,7 @@ static const struct option_def wait_options[] = {
 
 static const struct option_def create_options[] = {
     { "name", 0, OPTION_TEXT, "NAME", "of the service" },
-    { "mode", 0, OPTION_TEXT, "MODE", "replicated or global" },
+    { "mode", 0, OPTION_TEXT, "MODE", "replicated, global, replicated-job or global-job" },
     SERVICE_SPEC_OPTIONS,
     { NULL, 0, OPTION_FLAG, NULL, NULL },
 };
@@ -49,11 +49,10 @@ static int run_create(struct invocation *in)
     str_list_clear(&words);
     spec = json_pack("{s:s, s:{s:o}}", "Name", args_text(a, "name", ""), "TaskTemplate",
                      "ContainerSpec", container);
-    if (strcmp(args_text(a, "mode", "replicated"), "global") == 0)
-        (void)json_object_set_new(spec, "Mode", json_pack("{s:{}}", "Global"));
-    else
-        (void)json_object_set_new(spec, "Mode",
-                                  json_pack("{s:{s:i}}", "Replicated", "Replicas", 1));
+    if (service_spec_set_mode(a, spec) < 0) {
+        json_decref(spec);
+        return EXIT_USAGE;
+    }
     if (service_spec_apply(in, spec) == 0) {
         status = call(in, "POST", spec, &answer, "/services/create");
         result = exit_of(status);
@@ -120,7 +119,7 @@ static int scale_one(struct invocation *in, const char *text)
 {
     const char *equals = strchr(text, '=');
     char name[128], *end;
-    json_t *service, *mode;
+    json_t *service, *mode, *replicated, *job;
     long replicas;
     int result;
 
@@ -133,13 +132,20 @@ static int scale_one(struct invocation *in, const char *text)
     service = service_get(in, name);
     if (service == NULL)
         return EXIT_ERROR;
-    mode = json_object_get(json_object_get(json_object_get(service, "Spec"), "Mode"), "Replicated");
-    if (mode == NULL) {
-        (void)fprintf(stderr, "shoal: %s: only replicated services can be scaled\n", name);
+    mode = json_object_get(json_object_get(service, "Spec"), "Mode");
+    replicated = json_object_get(mode, "Replicated");
+    job = json_object_get(mode, "ReplicatedJob");
+    if (replicated == NULL && job == NULL) {
+        (void)fprintf(stderr,
+                      "shoal: %s: only services of mode replicated or replicated-job can be "
+                      "scaled\n",
+                      name);
         json_decref(service);
         return EXIT_ERROR;
     }
-    (void)json_object_set_new(mode, "Replicas", json_integer(replicas));
+    (void)json_object_set_new(job != NULL ? job : replicated,
+                              job != NULL ? "TotalCompletions" : "Replicas",
+                              json_integer(replicas));
     result = put_service(in, service, "");
     json_decref(service);
     return result;

@@ -13,6 +13,36 @@ json_t *service_get(struct invocation *in, const char *name)
     return service;
 }
 
+const char *service_mode_text(const json_t *service)
+{
+    if (at(service, "Spec.Mode.ReplicatedJob") != NULL)
+        return "replicated job";
+    if (at(service, "Spec.Mode.GlobalJob") != NULL)
+        return "global job";
+    return at(service, "Spec.Mode.Global") != NULL ? "global" : "replicated";
+}
+
+const char *service_replicas_text(const json_t *service, char *out, size_t len)
+{
+    const json_t *job = at(service, "Spec.Mode.ReplicatedJob");
+    long long running = (long long)number_at(service, "ServiceStatus.RunningTasks");
+    long long wanted = (long long)number_at(service, "ServiceStatus.DesiredTasks");
+    long long completed = (long long)number_at(service, "ServiceStatus.CompletedTasks");
+    long long max = (long long)number_at(service, "Spec.TaskTemplate.Placement.MaxReplicas");
+
+    if (job != NULL)
+        (void)snprintf(out, len, "%lld/%lld (%lld/%lld completed)", running, wanted, completed,
+                       (long long)number_at(job, "TotalCompletions"));
+    else if (at(service, "Spec.Mode.GlobalJob") != NULL) /* wanted: what has not completed */
+        (void)snprintf(out, len, "%lld/%lld (%lld/%lld completed)", running, wanted, completed,
+                       wanted + completed);
+    else if (max > 0)
+        (void)snprintf(out, len, "%lld/%lld (max %lld per node)", running, wanted, max);
+    else
+        (void)snprintf(out, len, "%lld/%lld", running, wanted);
+    return out;
+}
+
 int service_listing_run_list(struct invocation *in)
 {
     static const char *const titles[] = {
@@ -27,15 +57,15 @@ int service_listing_run_list(struct invocation *in)
     for (size_t i = 0; i < json_array_size(services); i++) {
         const json_t *s = json_array_get(services, i);
         const json_t *ports = at(s, "Endpoint.Ports");
-        char text[512] = "";
+        char text[512];
         size_t used = 0;
 
         listing_addf(&t, "%.12s", text_at(s, "ID"));
         listing_add(&t, text_at(s, "Spec.Name"));
-        listing_add(&t, at(s, "Spec.Mode.Global") != NULL ? "global" : "replicated");
-        listing_addf(&t, "%lld/%lld", (long long)number_at(s, "ServiceStatus.RunningTasks"),
-                     (long long)number_at(s, "ServiceStatus.DesiredTasks"));
+        listing_add(&t, service_mode_text(s));
+        listing_add(&t, service_replicas_text(s, text, sizeof(text)));
         listing_add(&t, text_at(s, "Spec.TaskTemplate.ContainerSpec.Image"));
+        text[0] = '\0';
         for (size_t p = 0; p < json_array_size(ports) && used < sizeof(text); p++) {
             const json_t *port = json_array_get(ports, p);
 

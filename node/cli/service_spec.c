@@ -354,10 +354,55 @@ static void set_networks(const struct args *a, json_t *task)
     (void)json_object_set_new(task, "Networks", array);
 }
 
+int service_spec_set_mode(const struct args *a, json_t *spec)
+{
+    static const struct {
+        const char *name, *key;
+    } modes[] = {
+        { "replicated", "Replicated" },
+        { "global", "Global" },
+        { "replicated-job", "ReplicatedJob" },
+        { "global-job", "GlobalJob" },
+    };
+    const char *text = args_text(a, "mode", modes[0].name);
+
+    for (size_t i = 0; i < ARRAY_LEN(modes); i++)
+        if (strcmp(text, modes[i].name) == 0) {
+            (void)spec_child(spec_child(spec, "Mode"), modes[i].key); /* it is made */
+            return 0;
+        }
+    return bad("mode", text, "give replicated, global, replicated-job or global-job");
+}
+
+/* All run at a time unless it was said otherwise. */
+static int set_job(const struct args *a, json_t *job)
+{
+    int rc = set_number(a, "replicas", job, "TotalCompletions");
+
+    if (rc == 0)
+        rc = set_number(a, "max-concurrent", job, "MaxConcurrent");
+    if (json_object_get(job, "TotalCompletions") == NULL)
+        (void)json_object_set_new(job, "TotalCompletions", json_integer(1));
+    if (json_object_get(job, "MaxConcurrent") == NULL)
+        (void)json_object_set(job, "MaxConcurrent", json_object_get(job, "TotalCompletions"));
+    return rc;
+}
+
 static int set_replicas(const struct args *a, json_t *spec)
 {
+    json_t *mode = json_object_get(spec, "Mode");
+    json_t *job = json_object_get(mode, "ReplicatedJob");
+
+    if (job != NULL)
+        return set_job(a, job);
+    if (args_given(a, "max-concurrent"))
+        return bad("max-concurrent", args_text(a, "max-concurrent", ""),
+                   "only services of mode replicated-job have it");
     if (!args_given(a, "replicas"))
         return 0;
+    if (json_object_get(mode, "Global") != NULL || json_object_get(mode, "GlobalJob") != NULL)
+        return bad("replicas", args_text(a, "replicas", ""),
+                   "only services of mode replicated or replicated-job have them");
     return set_number(a, "replicas", spec_child(spec_child(spec, "Mode"), "Replicated"),
                       "Replicas");
 }

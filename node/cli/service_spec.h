@@ -9,7 +9,9 @@
 
 #define SERVICE_SPEC_OPTIONS                                                                       \
     { "detach", 'd', OPTION_FLAG, NULL, "do not wait until it runs" },                             \
-        { "replicas", 0, OPTION_TEXT, "N", "how many tasks" },                                     \
+        { "replicas", 0, OPTION_TEXT, "N",                                                         \
+          "how many tasks; of a job, how often it is to complete" },                               \
+        { "max-concurrent", 0, OPTION_TEXT, "N", "how many tasks of a job run at a time" },        \
         { "env", 'e', OPTION_LIST, "KEY=VALUE", "environment" },                                   \
         { "label", 'l', OPTION_LIST, "KEY=VALUE", "label of the service" },                        \
         { "container-label", 0, OPTION_LIST, "KEY=VALUE", "label of its containers" },             \
@@ -49,6 +51,9 @@ json_t *spec_child(json_t *object, const char *key);
 
 /* What an option says replaces the text at `key`; nothing happens when it was not given. */
 void spec_set_text(const struct args *a, const char *option, json_t *object, const char *key);
+
+/* The mode that `--mode` names, in a spec that has none.  ERR_INVALID: it has been printed why */
+NODISCARD int service_spec_set_mode(const struct args *a, json_t *spec);
 
 /* Changes `spec` by the options that were given. Secrets and configs are looked up by name.
  *   ERR_INVALID, ERR_NOT_FOUND: it has been printed why */

@@ -126,8 +126,24 @@ static int check_endpoint(struct admit *a, const struct endpoint_spec *e, const 
 
 static int check_mode(struct admit *a, const struct service_spec *spec)
 {
-    if (spec->mode.replicated_job != NULL || spec->mode.global_job != NULL)
-        return refuse(a, ERR_UNSUPPORTED, "job services are not supported by this version");
+    const struct replicated_job *job = spec->mode.replicated_job;
+    const uint64_t *replicas =
+        spec->mode.replicated == NULL ? NULL : spec->mode.replicated->replicas;
+
+    if (replicas != NULL && *replicas > SERVICE_TASKS_MAX)
+        return refuse(a, ERR_INVALID, "Replicated.Replicas: must be at most %d", SERVICE_TASKS_MAX);
+    if (job != NULL &&
+        ((job->total_completions != NULL && *job->total_completions > SERVICE_TASKS_MAX) ||
+         (job->max_concurrent != NULL && *job->max_concurrent > SERVICE_TASKS_MAX)))
+        return refuse(a, ERR_INVALID,
+                      "ReplicatedJob: TotalCompletions and MaxConcurrent must be at most %d",
+                      SERVICE_TASKS_MAX);
+    if (job != NULL && job->max_concurrent != NULL && *job->max_concurrent == 0)
+        return refuse(a, ERR_INVALID, "ReplicatedJob.MaxConcurrent: must be at least 1");
+    if (!service_is_job(spec))
+        return 0;
+    if (spec->update != NULL || spec->rollback != NULL)
+        return refuse(a, ERR_INVALID, "Jobs may not have an update config");
     return 0;
 }
 
@@ -179,6 +195,41 @@ static void move_networks(struct service_spec *spec)
     spec->networks = (struct network_target_list){ 0 };
 }
 
+static int set_default(uint64_t **member, uint64_t value)
+{
+    if (*member != NULL)
+        return 0;
+    *member = malloc(sizeof(**member));
+    if (*member == NULL)
+        return -ENOMEM;
+    **member = value;
+    return 0;
+}
+
+/* Clients count on both numbers. */
+static int complete_job(struct replicated_job *job)
+{
+    int rc = job == NULL ? 0 : set_default(&job->max_concurrent, 1);
+
+    return job == NULL || rc < 0 ? rc : set_default(&job->total_completions, *job->max_concurrent);
+}
+
+/* Every change of a job runs it once more. */
+static int begin_iteration(struct admit *a, struct service *s)
+{
+    if (!service_is_job(&s->spec))
+        return 0;
+    if (s->job_status != NULL) {
+        s->job_status->iteration.index++;
+    } else {
+        s->job_status = calloc(1, sizeof(*s->job_status));
+        if (s->job_status == NULL)
+            return -ENOMEM;
+    }
+    s->job_status->last_execution = a->wall;
+    return 0;
+}
+
 static int set_spec(struct admit *a, const struct service_spec *spec, struct service *s)
 {
     int rc = fields_copy(&service_spec_type, spec, &s->spec);
@@ -187,7 +238,10 @@ static int set_spec(struct admit *a, const struct service_spec *spec, struct ser
         return rc;
     move_networks(&s->spec);
     s->spec_version++;
-    return resolve_targets(a, &s->spec.task.networks);
+    rc = complete_job(s->spec.mode.replicated_job);
+    if (rc == 0)
+        rc = begin_iteration(a, s);
+    return rc < 0 ? rc : resolve_targets(a, &s->spec.task.networks);
 }
 
 /* --- Requests */
@@ -272,6 +326,16 @@ int admit_service_update(struct admit *a, const struct id *id, uint64_t version,
     return rc;
 }
 
+static int begin_rollback(struct admit *a, struct service *s)
+{
+    s->update_status = calloc(1, sizeof(*s->update_status));
+    if (s->update_status == NULL)
+        return -ENOMEM;
+    s->update_status->state = UPDATE_ROLLBACK_STARTED;
+    s->update_status->started_at = s->update_status->progressed_at = a->wall;
+    return str_set(&s->update_status->message, "rollback in progress");
+}
+
 int admit_service_rollback(struct admit *a, const struct id *id, uint64_t version)
 {
     const struct service *s;
@@ -290,14 +354,7 @@ int admit_service_rollback(struct admit *a, const struct id *id, uint64_t versio
     copy.spec = previous;
     copy.spec_version++;
     forget_update(&copy);
-    copy.update_status = calloc(1, sizeof(*copy.update_status));
-    if (copy.update_status == NULL) {
-        rc = -ENOMEM;
-    } else {
-        copy.update_status->state = UPDATE_ROLLBACK_STARTED;
-        copy.update_status->started_at = copy.update_status->progressed_at = a->wall;
-        rc = str_set(&copy.update_status->message, "rollback in progress");
-    }
+    rc = service_is_job(&copy.spec) ? begin_iteration(a, &copy) : begin_rollback(a, &copy);
     if (rc == 0)
         rc = transaction_update(a->out, OBJECT_SERVICE, (const struct object *)(const void *)&copy);
     fields_deinit(&service_type, &copy);

@@ -278,7 +278,7 @@ static bool is_up(const struct pass *p, const struct id *node)
 static bool is_ready(const struct pass *p, const struct task *t)
 {
     return t->status.state == TASK_RUNNING && t->status.healthy &&
-           t->desired_state <= TASK_RUNNING && is_up(p, &t->node_id);
+           t->desired_state <= TASK_COMPLETE && is_up(p, &t->node_id);
 }
 
 static void offer_endpoint(struct pass *p, const struct task *t, const struct attachment *at)

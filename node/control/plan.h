@@ -11,6 +11,8 @@
 #include "base/prng.h"
 #include "node/control/control.h"
 
+#define PLAN_NEW_TASKS_MAX 2048 /* of one service in one turn; the next turn goes on */
+
 struct plan {
     const struct store *store;
     struct control_time now;

@@ -108,7 +108,7 @@ static void count_service(struct schedule *s, struct plan *p, const struct id *s
 
         if (h == NULL)
             continue;
-        if (tasks.items[i]->desired_state <= TASK_RUNNING &&
+        if (tasks.items[i]->desired_state <= TASK_COMPLETE &&
             !task_state_is_terminal(tasks.items[i]->status.state))
             h->service_tasks++;
         h->service_failed += failed_lately(p, tasks.items[i]);

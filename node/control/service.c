@@ -22,6 +22,23 @@ static int copy_ports(const struct service *s, struct task *t)
     return 0;
 }
 
+/* What its tasks are to reach. */
+static enum task_state wanted_state(const struct service *s)
+{
+    return service_is_job(&s->spec) ? TASK_COMPLETE : TASK_RUNNING;
+}
+
+static int stamp_iteration(const struct service *s, struct task *t)
+{
+    if (!service_is_job(&s->spec))
+        return 0;
+    t->job_iteration = calloc(1, sizeof(*t->job_iteration));
+    if (t->job_iteration == NULL)
+        return -ENOMEM;
+    t->job_iteration->index = service_iteration(s);
+    return 0;
+}
+
 struct task *service_new_task(struct plan *p, const struct service *s, const struct place *at,
                               enum task_state desired, wall_ns start_after, uint64_t restart_count)
 {
@@ -33,7 +50,7 @@ struct task *service_new_task(struct plan *p, const struct service *s, const str
     t->service_id = s->id;
     t->slot = at->slot;
     t->node_id = at->node_id;
-    t->desired_state = desired;
+    t->desired_state = desired == TASK_RUNNING ? wanted_state(s) : desired;
     t->spec_version = s->spec_version;
     t->start_after = start_after;
     t->restart_count = restart_count;
@@ -48,6 +65,8 @@ struct task *service_new_task(struct plan *p, const struct service *s, const str
         rc = str_map_set(&t->labels, s->spec.labels.items[i].key, s->spec.labels.items[i].value);
     if (rc == 0)
         rc = copy_ports(s, t);
+    if (rc == 0)
+        rc = stamp_iteration(s, t);
     if (rc < 0) {
         p->err = rc;
         return NULL;
@@ -78,7 +97,7 @@ static void restart_place(struct plan *p, const struct service *s, struct place 
     place->count++;
 }
 
-static void restart_dead(struct plan *p, const struct service *s, struct places *places)
+void service_restart_dead(struct plan *p, const struct service *s, struct places *places)
 {
     for (size_t i = 0; i < places->count; i++)
         if (places->items[i].live_is_dead)
@@ -187,9 +206,9 @@ static void reconcile_replicated(struct plan *p, const struct service *s, struct
 
     if (live > wanted)
         scale_down(p, places, live - (size_t)wanted);
-    restart_dead(p, s, places);
+    service_restart_dead(p, s, places);
     if (live < wanted)
-        scale_up(p, s, places, wanted - live);
+        scale_up(p, s, places, MIN(wanted - live, PLAN_NEW_TASKS_MAX));
 }
 
 /* --- Global: a place on every node that suits */
@@ -217,7 +236,7 @@ static void reconcile_global_node(struct plan *p, const struct service *s, struc
     struct place fresh = { .node_id = n->id };
 
     if (!keeps_tasks(s, n)) {
-        if (at != NULL && !id_is_none(&at->live))
+        if (at != NULL && !id_is_none(&at->live) && !at->is_done)
             task_shut(p, &at->live, TASK_SHUTDOWN);
         return;
     }
@@ -243,10 +262,13 @@ static void reconcile_global(struct plan *p, const struct service *s, struct pla
     }
 }
 
-/* --- Drain: a replacement elsewhere first, unless the service asked for stop-first */
+/* --- Drain: a replacement elsewhere first, unless the service asked for stop-first. A job's work
+ * is never done by two at a time. */
 
 static bool starts_first(const struct service *s)
 {
+    if (service_is_job(&s->spec))
+        return false;
     return s->spec.update == NULL || s->spec.update->order == ORDER_START_FIRST;
 }
 
@@ -264,7 +286,8 @@ static void migrate_place(struct plan *p, const struct service *s, struct place 
     const struct task *t = plan_get_task(p, &place->live);
     struct task *replacement;
 
-    if (t == NULL || place->live_is_dead || !must_move(p, t) || !id_is_none(&place->older))
+    if (t == NULL || place->live_is_dead || place->is_done || !must_move(p, t) ||
+        !id_is_none(&place->older))
         return;
     if (!starts_first(s))
         task_shut(p, &place->live, TASK_SHUTDOWN);
@@ -315,7 +338,7 @@ static void start_prepared(struct plan *p, const struct service *s)
         }
         edited = plan_edit_task(p, &t->id);
         if (edited != NULL)
-            edited->desired_state = TASK_RUNNING;
+            edited->desired_state = wanted_state(s);
     }
 }
 
@@ -456,6 +479,20 @@ static void remove_all(struct plan *p, const struct id *service_id)
         task_shut(p, &tasks.items[i]->id, TASK_REMOVE);
 }
 
+static void reconcile_places(struct plan *p, const struct service *s, struct places *places)
+{
+    if (service_is_global(&s->spec)) {
+        reconcile_global(p, s, places);
+        return;
+    }
+    if (s->spec.mode.replicated_job != NULL)
+        jobs_reconcile(p, s, places);
+    else
+        reconcile_replicated(p, s, places);
+    for (size_t i = 0; i < places->count; i++)
+        migrate_place(p, s, &places->items[i]);
+}
+
 void service_reconcile(struct plan *p, struct allocator *a, struct schedule **schedule,
                        const struct id *service_id)
 {
@@ -471,15 +508,11 @@ void service_reconcile(struct plan *p, struct allocator *a, struct schedule **sc
     }
     allocated = allocate_service(a, p, service_id, &why);
     s = plan_get_service(p, service_id);
+    jobs_retire(p, s);
     places = places_of(p, s);
-    if (s->spec.mode.global != NULL) {
-        reconcile_global(p, s, &places);
-    } else {
-        reconcile_replicated(p, s, &places);
-        for (size_t i = 0; i < places.count; i++)
-            migrate_place(p, s, &places.items[i]);
-    }
-    update_reconcile(p, service_id, &places);
+    reconcile_places(p, s, &places);
+    if (!service_is_job(&s->spec))
+        update_reconcile(p, service_id, &places);
     s = plan_get_service(p, service_id);
     retire_replaced(p, &places);
     start_prepared(p, s);

@@ -7,6 +7,7 @@
  *
  *   READY -> RUNNING   a replacement waits, prepared, until its predecessor has stopped and
  *                      its start_after has come
+ *   COMPLETE           of a job, instead of RUNNING: its work is done once it has ended well
  *   SHUTDOWN           what is not to run any more; history keeps some
  *   REMOVE             what nobody shall see any more */
 #ifndef NODE_CONTROL_SERVICE_H
@@ -22,7 +23,8 @@ struct place {
     struct id node_id; /* global; none for replicated */
     struct id live;    /* the task that is meant to run, newest; none = nobody */
     struct id older;   /* a live one that is being replaced; none */
-    bool live_is_dead; /* it has ended, or its node is gone */
+    bool live_is_dead; /* it has ended, or its node is gone, and its work is not done */
+    bool is_done;      /* of a job: the live task has completed */
     size_t count;      /* tasks of this place that are stored */
 };
 
@@ -38,7 +40,7 @@ void service_reconcile(struct plan *p, struct allocator *a, struct schedule **s,
 /* service_places.c */
 struct places places_of(struct plan *p, const struct service *s);
 bool task_is_dead(struct plan *p, const struct task *t); /* terminal, or on a node that is gone */
-bool task_is_live(const struct task *t);                 /* meant to run */
+bool task_is_live(const struct task *t);                 /* meant to run, or to have run */
 void task_shut(struct plan *p, const struct id *task_id, enum task_state desired);
 
 /* restart.c: whether and when the task at a place is tried again after `dead` has ended. */
@@ -49,12 +51,20 @@ struct restart {
 };
 struct restart restart_decide(struct plan *p, const struct service *s, const struct task *dead);
 
+/* jobs.c: tasks of earlier iterations go; then as many tasks of this one as may run at a time,
+ * until every slot has completed. */
+void jobs_retire(struct plan *p, const struct service *s);
+void jobs_reconcile(struct plan *p, const struct service *s, struct places *places);
+
 /* update.c: at most `parallelism` places at a time get the service's new spec. */
 void update_reconcile(struct plan *p, const struct id *service_id, struct places *places);
 bool update_is_dirty(const struct service *s, const struct task *t);
 
-/* service.c: a new task at a place. `start_after` 0: as soon as its predecessor has stopped.
- * NULL: no memory. */
+/* service.c: what has ended at these places is tried again, by the restart policy. */
+void service_restart_dead(struct plan *p, const struct service *s, struct places *places);
+
+/* service.c: a new task at a place. `desired` TASK_RUNNING means COMPLETE for a job. `start_after`
+ * 0: as soon as its predecessor has stopped. NULL: no memory. */
 struct task *service_new_task(struct plan *p, const struct service *s, const struct place *at,
                               enum task_state desired, wall_ns start_after, uint64_t restart_count);
 

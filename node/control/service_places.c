@@ -4,7 +4,7 @@
 
 bool task_is_live(const struct task *t)
 {
-    return t->desired_state <= TASK_RUNNING;
+    return t->desired_state <= TASK_COMPLETE;
 }
 
 bool task_is_dead(struct plan *p, const struct task *t)
@@ -33,9 +33,8 @@ void task_shut(struct plan *p, const struct id *task_id, enum task_state desired
 
 static bool is_at(const struct place *place, const struct service *s, const struct task *t)
 {
-    return s->spec.mode.global != NULL || s->spec.mode.global_job != NULL
-               ? id_equal(&place->node_id, &t->node_id)
-               : place->slot == t->slot;
+    return service_is_global(&s->spec) ? id_equal(&place->node_id, &t->node_id)
+                                       : place->slot == t->slot;
 }
 
 static struct place *find_place(struct places *places, const struct service *s,
@@ -45,7 +44,7 @@ static struct place *find_place(struct places *places, const struct service *s,
         if (is_at(&places->items[i], s, t))
             return &places->items[i];
     places->items[places->count] = (struct place){ .slot = t->slot };
-    if (s->spec.mode.global != NULL || s->spec.mode.global_job != NULL)
+    if (service_is_global(&s->spec))
         places->items[places->count].node_id = t->node_id;
     return &places->items[places->count++];
 }
@@ -93,7 +92,10 @@ struct places places_of(struct plan *p, const struct service *s)
     for (size_t i = 0; i < places.count; i++) {
         const struct task *live = plan_get_task(p, &places.items[i].live);
 
-        places.items[i].live_is_dead = live != NULL && task_is_dead(p, live);
+        places.items[i].is_done =
+            live != NULL && service_is_job(&s->spec) && live->status.state == TASK_COMPLETE;
+        places.items[i].live_is_dead =
+            live != NULL && !places.items[i].is_done && task_is_dead(p, live);
     }
     return places;
 }

@@ -4,6 +4,8 @@
 
 #include "node/object/task_spec.h"
 
+#define SERVICE_TASKS_MAX 65536 /* replicas, or completions of a job */
+
 /* --- Mode: exactly one member is set; none means one replica. */
 #define REPLICATED_FIELDS(X, S) X(S, 1, OPT_U64, ANY, replicas, "Replicas", OPTIONAL)
 FIELDS_STRUCT(replicated, REPLICATED_FIELDS);
@@ -12,6 +14,7 @@ FIELDS_STRUCT(replicated, REPLICATED_FIELDS);
 #define GLOBAL_FIELDS(X, S) X(S, 1, BOOL, ANY, reserved, NULL, OPTIONAL)
 FIELDS_STRUCT(global, GLOBAL_FIELDS);
 
+/* Absent: one at a time, and as many in all as at a time. */
 #define REPLICATED_JOB_FIELDS(X, S)                                  \
     X(S, 1, OPT_U64, ANY, max_concurrent, "MaxConcurrent", OPTIONAL) \
     X(S, 2, OPT_U64, ANY, total_completions, "TotalCompletions", OPTIONAL)
@@ -99,6 +102,7 @@ FIELDS_STRUCT(service_endpoint, SERVICE_ENDPOINT_FIELDS);
     X(S, 8, OPT, endpoint_spec, endpoint, "EndpointSpec", OPTIONAL)
 FIELDS_STRUCT(service_spec, SERVICE_SPEC_FIELDS);
 
+/* A job's tasks end. Each change of the service runs it once more: the next iteration. */
 #define JOB_STATUS_FIELDS(X, S)                                 \
     X(S, 1, STRUCT, version, iteration, "JobIteration", ALWAYS) \
     X(S, 2, TIME, ANY, last_execution, "LastExecution", OPTIONAL)
@@ -114,5 +118,21 @@ FIELDS_STRUCT(job_status, JOB_STATUS_FIELDS);
     X(S, 10, U64, ANY, spec_version, NULL, OPTIONAL)    /* counts changes of the spec */ \
     X(S, 11, BOOL, ANY, pending_delete, NULL, OPTIONAL) /* gone when its tasks are */
 FIELDS_STRUCT(service, SERVICE_FIELDS);
+
+static inline bool service_is_job(const struct service_spec *spec)
+{
+    return spec->mode.replicated_job != NULL || spec->mode.global_job != NULL;
+}
+
+static inline bool service_is_global(const struct service_spec *spec)
+{
+    return spec->mode.global != NULL || spec->mode.global_job != NULL;
+}
+
+/* The iteration of a job; 0 for other services. */
+static inline uint64_t service_iteration(const struct service *s)
+{
+    return s->job_status == NULL ? 0 : s->job_status->iteration.index;
+}
 
 #endif /* NODE_OBJECT_SERVICE_H */

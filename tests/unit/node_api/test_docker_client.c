@@ -63,6 +63,19 @@ static void test_cluster_commands(void **state)
     assert_says(&w, "docker service rollback -d web && docker service inspect web",
                 "busybox:latest");
     assert_says(&w, "docker service ps web 2>&1; docker service rm web", "web");
+    assert_says(&w,
+                "docker service create -d --name nightly --mode replicated-job --replicas 3 "
+                "busybox true && docker service ls",
+                "0/3 (0/3 completed)");
+    assert_says(&w,
+                "docker service update -d --force nightly && docker service inspect -f "
+                "'iteration {{.JobStatus.JobIteration.Index}}' nightly",
+                "iteration 1");
+    assert_says(&w,
+                "docker service create -d --name everywhere --mode global-job busybox true && "
+                "docker service ls --filter mode=global-job",
+                "global job");
+    assert_says(&w, "docker service rm nightly everywhere", "nightly");
     assert_says(&w, "docker secret rm s; docker config rm c; docker network rm back", "back");
     assert_says(&w, "docker service inspect nobody 2>&1 || true", "no such service");
     assert_says(&w, "docker events --since 1h --until 0s --filter type=network", "create");

@@ -8,8 +8,11 @@
 
 #define WORDS_MAX 16
 
-static const struct option_def options[] = { SERVICE_SPEC_OPTIONS,
-                                             { NULL, 0, OPTION_FLAG, NULL, NULL } };
+static const struct option_def options[] = {
+    { "mode", 0, OPTION_TEXT, "MODE", "as create has it" },
+    SERVICE_SPEC_OPTIONS,
+    { NULL, 0, OPTION_FLAG, NULL, NULL },
+};
 
 /* Applies "--a b --c" to the spec of `before`, and returns the result as sorted text, or NULL. */
 static char *apply(const char *before, const char *line)
@@ -26,7 +29,8 @@ static char *apply(const char *before, const char *line)
     }
     if (args_parse(&in.args, options, argc, argv, false, &err) < 0)
         fail_msg("%s: %s", line, err.text);
-    if (service_spec_apply(&in, spec) == 0)
+    if ((!args_given(&in.args, "mode") || service_spec_set_mode(&in.args, spec) == 0) &&
+        service_spec_apply(&in, spec) == 0)
         text = json_dumps(spec, JSON_COMPACT | JSON_SORT_KEYS);
     args_deinit(&in.args);
     json_decref(spec);
@@ -45,6 +49,14 @@ static void test_each_option_has_its_place(void **state)
         { "--read-only", "\"ReadOnly\":true" },
         { "--label a=b", "\"Labels\":{\"a\":\"b\"}" },
         { "--replicas 4", "\"Mode\":{\"Replicated\":{\"Replicas\":4}}" },
+        { "--mode global", "\"Mode\":{\"Global\":{}}" },
+        { "--mode global-job", "\"Mode\":{\"GlobalJob\":{}}" },
+        { "--mode replicated-job",
+          "\"Mode\":{\"ReplicatedJob\":{\"MaxConcurrent\":1,\"TotalCompletions\":1}}" },
+        { "--mode replicated-job --replicas 5",
+          "\"Mode\":{\"ReplicatedJob\":{\"MaxConcurrent\":5,\"TotalCompletions\":5}}" },
+        { "--mode replicated-job --replicas 5 --max-concurrent 2",
+          "\"Mode\":{\"ReplicatedJob\":{\"MaxConcurrent\":2,\"TotalCompletions\":5}}" },
         { "--constraint node.role==worker",
           "\"Placement\":{\"Constraints\":[\"node.role==worker\"]}" },
         { "--placement-pref spread=node.labels.dc",
@@ -107,12 +119,29 @@ static void test_what_was_not_given_stays(void **state)
 static void test_values_that_make_no_sense_are_refused(void **state)
 {
     static const char *const lines[] = {
-        "--replicas many",      "--replicas -1",         "--replicas 3x",
-        "--limit-cpu fast",     "--limit-memory -5",     "--reserve-memory 12Q",
-        "--restart-delay soon", "--update-delay 5",      "--stop-grace-period -1x",
-        "--publish 0",          "--publish 70000:80",    "--publish 80x:90",
-        "--publish :80",        "--publish 80:",         "--publish target=80,colour=red",
-        "--publish target=8x",  "--publish published=9", "--mount colour=red",
+        "--replicas many",
+        "--replicas -1",
+        "--replicas 3x",
+        "--limit-cpu fast",
+        "--limit-memory -5",
+        "--reserve-memory 12Q",
+        "--restart-delay soon",
+        "--update-delay 5",
+        "--stop-grace-period -1x",
+        "--publish 0",
+        "--publish 70000:80",
+        "--publish 80x:90",
+        "--publish :80",
+        "--publish 80:",
+        "--publish target=80,colour=red",
+        "--publish target=8x",
+        "--publish published=9",
+        "--mount colour=red",
+        "--mode sometimes",
+        "--max-concurrent 2",
+        "--mode global --replicas 2",
+        "--mode global-job --replicas 2",
+        "--mode replicated-job --max-concurrent few",
     };
 
     (void)state;

@@ -159,7 +159,8 @@ void world_agents(struct world *w)
     {
         enum task_state to = t->desired_state >= TASK_SHUTDOWN ? TASK_SHUTDOWN : t->desired_state;
 
-        if (t->status.state < TASK_ASSIGNED || t->status.state >= to || !node_is_up(w, &t->node_id))
+        if (t->status.state < TASK_ASSIGNED || t->status.state >= to ||
+            task_state_is_terminal(t->status.state) || !node_is_up(w, &t->node_id))
             continue;
         world_report(w, t, to, 0);
     }

@@ -144,9 +144,9 @@ static bool take(int fd, uint8_t *out, size_t len)
     return recv(fd, out, len, MSG_WAITALL) == (ssize_t)len;
 }
 
-static void give(int fd, const uint8_t *bytes, size_t len)
+static bool give(int fd, const uint8_t *bytes, size_t len)
 {
-    CHECK(send(fd, bytes, len, MSG_NOSIGNAL) == (ssize_t)len);
+    return send(fd, bytes, len, MSG_NOSIGNAL) == (ssize_t)len;
 }
 
 static void ask(void *ctx)
@@ -154,7 +154,7 @@ static void ask(void *ctx)
     uint8_t request[REQUEST_BYTES] = { 1 }, answer[ANSWER_BYTES];
     const int *fd = ctx;
 
-    give(*fd, request, sizeof(request));
+    CHECK(give(*fd, request, sizeof(request)));
     CHECK(take(*fd, answer, sizeof(answer)));
 }
 
@@ -168,7 +168,8 @@ static NORETURN void serve(int fd, struct bare_log *log)
     while (take(fd, request, sizeof(request))) {
         if (log != NULL)
             flush_value(log);
-        give(fd, answer, sizeof(answer));
+        if (!give(fd, answer, sizeof(answer)))
+            break;
     }
     _exit(0);
 }
@@ -184,7 +185,7 @@ static NORETURN void lead(int client, const int followers[FOLLOWERS], struct bar
     while (take(client, request, sizeof(request))) {
         sent++;
         for (unsigned i = 0; i < FOLLOWERS; i++)
-            give(followers[i], request, sizeof(request));
+            CHECK(give(followers[i], request, sizeof(request)));
         flush_value(log);
         while (acked[0] < sent && acked[1] < sent) {
             CHECK(poll(polls, FOLLOWERS, -1) > 0);
@@ -192,7 +193,7 @@ static NORETURN void lead(int client, const int followers[FOLLOWERS], struct bar
                 if ((polls[i].revents & POLLIN) != 0 && take(followers[i], answer, sizeof(answer)))
                     acked[i]++;
         }
-        give(client, answer, sizeof(answer));
+        CHECK(give(client, answer, sizeof(answer)));
     }
     _exit(0);
 }

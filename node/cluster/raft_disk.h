@@ -1,7 +1,7 @@
 /* node/cluster/raft_disk.h - Carries out disk jobs (raft/disk.h) on threads of their own.
  *
  *     raft_disk_open(loop, dir, &events, &d)
- *     raft_disk_run(d, &job)             at start, when blocking is fine
+ *     raft_disk_run(d, &job)             at start, or when blocking is fine
  *     raft_disk_submit(d, lane, &job)    later: events.on_done(ctx, lane, status), exactly once
  *     raft_disk_close(d, on_closed, ctx) when no lane is busy
  *
@@ -37,7 +37,8 @@ NODISCARD int raft_disk_open(uv_loop_t *loop, const char *dir,
 /* Blocking reads of the directory. Borrows `d`. */
 struct disk_reader raft_disk_reader(struct raft_disk *d);
 
-/* Runs a job here and now: 0 or the error of the operation that failed. No lane may be busy. */
+/* Runs a job of lane 0 here and now: 0 or the error of the operation that failed. The lane must be
+ * idle; at the start, when no lane has begun, the job may be of any. */
 NODISCARD int raft_disk_run(struct raft_disk *d, const struct disk_job *job);
 
 /* Lends the job to an idle lane until on_done. */

@@ -113,6 +113,7 @@ static void free_driver(struct raft_driver *d)
     free_list(&d->inbound);
     free_list(&d->no_room);
     free_list(&d->outbound);
+    free_list(&d->notices);
     free_list(&d->open);
     free_list(&d->requests);
     free_list(&d->finished);
@@ -238,10 +239,7 @@ static void on_disk_done(void *ctx, unsigned lane, int status)
         raft_snapshot_written(d, status);
         return;
     }
-    wal_job_done(d->wal, (enum wal_lane)lane, status);
-    if (lane == LANE_LOG)
-        d->has_flushed = true;
-    list_splice_back(&d->inbound, &d->no_room); /* there may be room now */
+    raft_flush_done(d, (enum wal_lane)lane, status);
     raft_driver_wake(d);
 }
 
@@ -423,6 +421,7 @@ static int allocate(struct raft_driver *d)
     list_init(&d->inbound);
     list_init(&d->no_room);
     list_init(&d->outbound);
+    list_init(&d->notices);
     list_init(&d->requests);
     list_init(&d->open);
     list_init(&d->finished);

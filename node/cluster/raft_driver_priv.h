@@ -1,8 +1,8 @@
 /* node/cluster/raft_driver_priv.h - What the parts of the raft driver share. Private to it.
  *
  * raft_driver.c opens, notes inputs and stops; raft_pump.c steps the core and carries out what it
- * says, raft_driver_snapshot.c does its work on snapshots,
- * raft_request.c knows who waits for which outcome. */
+ * says: raft_outbox.c its messages, raft_flush.c its writes, raft_driver_snapshot.c its work on
+ * snapshots; raft_request.c knows who waits for which outcome. */
 #ifndef NODE_CLUSTER_RAFT_DRIVER_PRIV_H
 #define NODE_CLUSTER_RAFT_DRIVER_PRIV_H
 
@@ -37,6 +37,7 @@ struct outbound {
     struct list link;
     raft_node_id to;
     raft_write after;
+    mono_ns not_before; /* of a notice */
     size_t len;
     uint8_t bytes[];
 };
@@ -114,6 +115,9 @@ struct raft_driver {
     raft_index machine_durable;
     bool has_flushed;    /* a log job is done: PERSISTED */
     mono_ns flush_began; /* of the job that is in the log lane */
+    mono_ns flush_took;  /* of the last one that is done */
+    uint64_t pass;       /* runs of the pump */
+    uint64_t written_in; /* pass of the oldest write that no flush has taken; 0 = none */
 
     /* Requests that the core has accepted. */
     struct list open;
@@ -123,8 +127,9 @@ struct raft_driver {
     uint32_t slot_count, slot_cap, free_slot; /* free_slot: index + 1 */
 
     /* Outputs. */
-    struct list outbound; /* struct outbound */
-    size_t outbound_bytes;
+    struct list outbound;  /* struct outbound */
+    struct list notices;   /* struct outbound: at most one for each member, the oldest first */
+    size_t outbound_bytes; /* of both */
     struct to_apply *applying;
     size_t apply_count, apply_cap;
     raft_index applied, durable_told;
@@ -177,6 +182,17 @@ void raft_pump_tell_outcomes(struct raft_driver *d); /* delivers what is in d->f
 /* Answers everything that is open or waiting: the driver stops. */
 void raft_pump_end_requests(struct raft_driver *d);
 void raft_pump_fail(struct raft_driver *d, int err, const char *what);
+
+/* Messages of the core: raft_outbox.c. */
+void raft_outbox_add(struct raft_driver *d, const struct raft_message *m);
+void raft_outbox_send(struct raft_driver *d);              /* what waits for no write, and is due */
+mono_ns raft_outbox_deadline(const struct raft_driver *d); /* of the next notice */
+
+/* Jobs of the log: raft_flush.c. */
+void raft_flush_note(struct raft_driver *d); /* the log has taken writes */
+void raft_flush_start(struct raft_driver *d);
+bool raft_flush_is_due(const struct raft_driver *d); /* one waits for the next pass */
+void raft_flush_done(struct raft_driver *d, enum wal_lane lane, int status);
 
 /* Work of the core on snapshots: raft_driver_snapshot.c. */
 void raft_snapshot_note(struct raft_driver *d, const struct raft_snapshot_work *work);

@@ -30,32 +30,13 @@ void raft_pump_fail(struct raft_driver *d, int err, const char *what)
 
 /* --- Outputs. */
 
-static void queue_message(struct raft_driver *d, const struct raft_message *m)
-{
-    size_t cap = raft_message_encoded_max(m);
-    struct outbound *o;
-    int64_t len;
-
-    if (d->outbound_bytes + cap > OUTBOUND_BYTES_MAX)
-        return; /* losing one is allowed */
-    o = malloc(sizeof(*o) + cap);
-    if (o == NULL)
-        return;
-    len = raft_message_encode(m, o->bytes, cap);
-    CHECK(len >= 0);
-    o->to = m->to;
-    o->after = m->after;
-    o->len = (size_t)len;
-    d->outbound_bytes += o->len;
-    list_push_back(&d->outbound, &o->link);
-}
-
 static void note_writes(struct raft_driver *d, const struct raft_output *out)
 {
     int rc = wal_append(d->wal, out->writes, out->write_count);
 
     if (rc < 0)
         raft_pump_fail(d, rc, "the log cannot take a write");
+    raft_flush_note(d);
     for (size_t i = 0; i < out->write_count; i++) {
         const struct raft_write_op *op = &out->writes[i];
 
@@ -125,7 +106,7 @@ int raft_pump_step(struct raft_driver *d, const struct raft_event *event)
     if (out.write_count > 0)
         note_writes(d, &out);
     for (size_t i = 0; i < out.message_count; i++)
-        queue_message(d, &out.messages[i]);
+        raft_outbox_add(d, &out.messages[i]);
     if (out.committed_count > 0)
         note_committed(d, &out);
     note_reads(d, &out);
@@ -334,38 +315,6 @@ static void step_signals(struct raft_driver *d)
 
 /* --- Consequences. */
 
-static void start_jobs(struct raft_driver *d)
-{
-    struct disk_job job;
-
-    for (unsigned lane = 0; lane < WAL_LANE_COUNT; lane++) {
-        if (!raft_disk_is_busy(d->disk, lane) && wal_take_job(d->wal, (enum wal_lane)lane, &job)) {
-            if (lane == LANE_LOG)
-                d->flush_began = uv_hrtime();
-            raft_disk_submit(d->disk, lane, &job);
-        }
-    }
-    if (wal_error(d->wal) != 0)
-        raft_pump_fail(d, wal_error(d->wal), "writing the raft log");
-}
-
-static void send_messages(struct raft_driver *d)
-{
-    raft_write durable = wal_durable(d->wal);
-
-    LIST_EACH_SAFE(link, &d->outbound)
-    {
-        struct outbound *o = CONTAINER_OF(link, struct outbound, link);
-
-        if (o->after > durable)
-            continue;
-        list_remove(link);
-        d->outbound_bytes -= o->len;
-        d->cfg.send(d->cfg.ctx, o->to, slice_of(o->bytes, o->len));
-        free(o);
-    }
-}
-
 static void apply_entry(struct raft_driver *d, const struct to_apply *a)
 {
     struct slice data = a->type == RAFT_ENTRY_DATA ? a->data : (struct slice){ 0 };
@@ -505,13 +454,14 @@ void raft_pump_tell_outcomes(struct raft_driver *d)
 static void arm_timer(struct raft_driver *d)
 {
     mono_ns now = uv_hrtime();
+    mono_ns deadline = MIN(d->deadline, raft_outbox_deadline(d));
     uint64_t ms;
 
-    if (d->failed != 0 || d->deadline == MONO_NEVER) {
+    if (d->failed != 0 || deadline == MONO_NEVER) {
         (void)uv_timer_stop(&d->timer);
         return;
     }
-    ms = d->deadline <= now ? 0 : (d->deadline - now + NS_PER_MS - 1) / NS_PER_MS;
+    ms = deadline <= now ? 0 : (deadline - now + NS_PER_MS - 1) / NS_PER_MS;
     uv_update_time(d->cfg.loop);
     CHECK(uv_timer_start(&d->timer, d->on_timer, ms, 0) == 0); /* fails only while closing */
 }
@@ -520,7 +470,7 @@ static bool has_inputs(const struct raft_driver *d)
 {
     return !list_is_empty(&d->inbound) || (!list_is_empty(&d->requests) && !d->is_short) ||
            !list_is_empty(&d->finished) || d->unreachable_count > 0 || d->wants_transfer ||
-           d->has_flushed;
+           d->has_flushed || raft_flush_is_due(d);
 }
 
 /* A driver that failed takes in nothing more. */
@@ -542,20 +492,21 @@ void raft_pump_run(struct raft_driver *d)
     bool more = true;
 
     (void)uv_idle_stop(&d->idle); /* always 0 */
+    d->pass++;
     for (unsigned round = 0; more && d->failed == 0 && round < ROUNDS_MAX; round++) {
         step_persisted(d);
         step_messages(d);
         step_requests(d);
         step_signals(d);
-        start_jobs(d);
-        send_messages(d);
-        more = apply_committed(d);
+        raft_flush_start(d);
+        raft_outbox_send(d);
+        more = apply_committed(d) || d->has_flushed;
         tell_durable(d);
         raft_snapshot_run(d);
     }
     if (d->failed == 0) {
-        start_jobs(d); /* what the last round wrote */
-        send_messages(d);
+        raft_flush_start(d); /* what the last round wrote */
+        raft_outbox_send(d);
     }
     if (d->failed != 0)
         drop_inputs(d);

@@ -189,8 +189,7 @@ static void test_after_a_restart_it_holds_what_it_held(void **state)
 static void test_a_broken_file_counts_as_none(void **state)
 {
     static const char *const broken[] = { "", "short",
-                                          "as long as a nonce and a tag, but neither "
-                                          "of them is one that we have made" };
+                                          "as long as a nonce and a tag, which it has neither of" };
     char path[128];
     struct stat st;
 

@@ -1,8 +1,6 @@
 /* Leases as a bitmap and an owner table for each network.
  *
- * struct ipam -> networks (in order of creation) -> two ranges (IPv4, IPv6), each a bitmap of
- * used offsets that grows as far as the highest lease, and a cursor: the search for a free
- * address starts behind the last one given out and wraps, which is what makes reuse late. */
+ * struct ipam -> networks (in order of creation) -> two ranges (IPv4, IPv6). */
 #include "overlaynet/ipam.h"
 
 #include <errno.h>
@@ -15,28 +13,17 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/map.h"
+#include "overlaynet/ip_range.h"
 
 enum { FAMILY4, FAMILY6, FAMILIES };
 
-/* The leasable offsets of a subnet are first..last; the gateway is skipped. */
-struct range {
-    uint64_t first, last;
-    uint64_t gateway; /* offset, or UINT64_MAX when outside first..last */
-    uint64_t cursor;  /* where the next search starts */
-    uint64_t leased;
-    uint64_t *words; /* bitmap; offsets beyond it are free */
-    size_t word_count;
-};
-
 struct lease {
-    uint64_t offset[FAMILIES]; /* NO_OFFSET = none */
+    uint64_t offset[FAMILIES]; /* IP_RANGE_NONE = none */
 };
-
-#define NO_OFFSET UINT64_MAX
 
 struct network {
     struct ipam_network subnets;
-    struct range range[FAMILIES];
+    struct ip_range range[FAMILIES];
     struct map leases; /* owner -> struct lease */
     size_t name_len;
     uint8_t name[IPAM_OWNER_LEN_MAX];
@@ -70,92 +57,6 @@ PRINTF_LIKE(2, 3) static void explain(struct ipam_why *why, const char *format, 
 static struct slice network_name(const struct network *n)
 {
     return slice_of(n->name, n->name_len);
-}
-
-/* --- Ranges ---------------------------------------------------------------------------------- */
-
-static void range_init(struct range *r, const struct ip_prefix *subnet,
-                       const struct ip_addr *gateway)
-{
-    uint64_t size = ip_prefix_size(subnet);
-
-    *r = (struct range){ .first = 1, .gateway = NO_OFFSET };
-    if (subnet->addr.len == 0)
-        return; /* first > last: nothing to lease */
-    r->last = subnet->addr.len == IP4_LEN ? size - 2 : MIN(size, IPAM_SUBNET6_LEASES_MAX) - 1;
-    r->gateway = ip_prefix_offset(subnet, gateway);
-    r->cursor = r->first;
-}
-
-static uint64_t range_size(const struct range *r)
-{
-    uint64_t all = r->last < r->first ? 0 : r->last - r->first + 1;
-
-    return r->gateway >= r->first && r->gateway <= r->last ? all - 1 : all;
-}
-
-static bool range_used(const struct range *r, uint64_t offset)
-{
-    size_t word = (size_t)(offset / 64);
-
-    return word < r->word_count && (r->words[word] >> (offset % 64) & 1) != 0;
-}
-
-static int range_mark(struct range *r, uint64_t offset)
-{
-    size_t word = (size_t)(offset / 64);
-
-    if (word >= r->word_count) {
-        size_t count = MAX(word + 1, r->word_count * 2);
-        uint64_t *words = realloc(r->words, count * sizeof(*words));
-
-        if (words == NULL)
-            return -ENOMEM;
-        memset(words + r->word_count, 0, (count - r->word_count) * sizeof(*words));
-        r->words = words;
-        r->word_count = count;
-    }
-    CHECK(!range_used(r, offset));
-    r->words[word] |= UINT64_C(1) << (offset % 64);
-    r->leased++;
-    return 0;
-}
-
-static void range_clear(struct range *r, uint64_t offset)
-{
-    CHECK(range_used(r, offset));
-    r->words[offset / 64] &= ~(UINT64_C(1) << (offset % 64));
-    r->leased--;
-}
-
-/* The first free offset in from..to, or NO_OFFSET. Skips full words whole. */
-static uint64_t range_search(const struct range *r, uint64_t from, uint64_t to)
-{
-    for (uint64_t at = from; at <= to;) {
-        if (at % 64 == 0 && at / 64 < r->word_count && r->words[at / 64] == UINT64_MAX) {
-            at += 64;
-            continue;
-        }
-        if (at != r->gateway && !range_used(r, at))
-            return at;
-        at++;
-    }
-    return NO_OFFSET;
-}
-
-static uint64_t range_next(const struct range *r)
-{
-    uint64_t found;
-
-    if (r->leased >= range_size(r))
-        return NO_OFFSET;
-    found = range_search(r, r->cursor, r->last);
-    return found != NO_OFFSET ? found : range_search(r, r->first, r->cursor - 1);
-}
-
-static void range_advance(struct range *r, uint64_t taken)
-{
-    r->cursor = taken >= r->last ? r->first : taken + 1;
 }
 
 /* --- Table ----------------------------------------------------------------------------------- */
@@ -197,7 +98,7 @@ static void network_free(struct network *n)
         free(it.value);
     map_deinit(&n->leases);
     for (int f = 0; f < FAMILIES; f++)
-        free(n->range[f].words);
+        ip_range_deinit(&n->range[f]);
     free(n);
 }
 
@@ -439,8 +340,8 @@ static int insert_network(struct ipam *t, struct slice id, const struct ipam_net
     n->name_len = id.len;
     memcpy(n->name, id.ptr, id.len);
     map_init(&n->leases, &t->seed, 2 * IPAM_SUBNET6_LEASES_MAX);
-    range_init(&n->range[FAMILY4], &subnets->subnet4, &subnets->gateway4);
-    range_init(&n->range[FAMILY6], &subnets->subnet6, &subnets->gateway6);
+    ip_range_init(&n->range[FAMILY4], &subnets->subnet4, &subnets->gateway4);
+    ip_range_init(&n->range[FAMILY6], &subnets->subnet6, &subnets->gateway6);
     rc = map_set(&t->networks, id, n);
     if (rc < 0)
         goto out;
@@ -568,7 +469,7 @@ static int get_lease(struct network *n, struct slice owner, struct lease **out)
         l = malloc(sizeof(*l));
         if (l == NULL)
             return -ENOMEM;
-        *l = (struct lease){ .offset = { NO_OFFSET, NO_OFFSET } };
+        *l = (struct lease){ .offset = { IP_RANGE_NONE, IP_RANGE_NONE } };
         rc = map_set(&n->leases, owner, l);
         if (rc < 0) {
             free(l);
@@ -581,7 +482,7 @@ static int get_lease(struct network *n, struct slice owner, struct lease **out)
 
 static void drop_lease_if_empty(struct network *n, struct slice owner, struct lease *l)
 {
-    if (l->offset[FAMILY4] != NO_OFFSET || l->offset[FAMILY6] != NO_OFFSET)
+    if (l->offset[FAMILY4] != IP_RANGE_NONE || l->offset[FAMILY6] != IP_RANGE_NONE)
         return;
     (void)map_remove(&n->leases, owner); /* `l` itself */
     free(l);
@@ -593,7 +494,7 @@ int ipam_allocate(struct ipam *t, struct slice network, struct slice owner, uint
     int family = family_len == IP4_LEN ? FAMILY4 : FAMILY6;
     struct network *n = map_get(&t->networks, network);
     struct lease *l = NULL;
-    struct range *r;
+    struct ip_range *r;
     uint64_t offset;
     int rc;
 
@@ -607,19 +508,19 @@ int ipam_allocate(struct ipam *t, struct slice network, struct slice owner, uint
     if (rc < 0)
         return rc;
     offset = l->offset[family];
-    if (offset == NO_OFFSET) {
-        offset = range_next(r);
-        rc = offset == NO_OFFSET ? ERR_EXHAUSTED : range_mark(r, offset);
+    if (offset == IP_RANGE_NONE) {
+        offset = ip_range_next(r);
+        rc = offset == IP_RANGE_NONE ? ERR_EXHAUSTED : ip_range_mark(r, offset);
         if (rc < 0) {
             char text[IP_PREFIX_TEXT_MAX];
 
             explain(why, "network %.*s: %" PRIu64 " of %" PRIu64 " addresses of %s are leased",
-                    TEXT(network), r->leased, range_size(r),
+                    TEXT(network), r->leased, ip_range_size(r),
                     ip_prefix_format(subnet_of(n, family), text));
             drop_lease_if_empty(n, owner, l);
             return rc;
         }
-        range_advance(r, offset);
+        ip_range_advance(r, offset);
         l->offset[family] = offset;
     }
     *out = ip_prefix_at(subnet_of(n, family), offset);
@@ -632,7 +533,7 @@ int ipam_reserve(struct ipam *t, struct slice network, struct slice owner,
     int family = addr->len == IP4_LEN ? FAMILY4 : FAMILY6;
     struct network *n = map_get(&t->networks, network);
     struct lease *l = NULL;
-    struct range *r;
+    struct ip_range *r;
     uint64_t offset;
     char text[IP_TEXT_MAX];
     int rc;
@@ -655,13 +556,13 @@ int ipam_reserve(struct ipam *t, struct slice network, struct slice owner,
         return rc;
     if (l->offset[family] == offset)
         return 0;
-    if (l->offset[family] != NO_OFFSET || range_used(r, offset)) {
+    if (l->offset[family] != IP_RANGE_NONE || ip_range_used(r, offset)) {
         explain(why, "network %.*s: %s: %s", TEXT(network), text,
-                l->offset[family] != NO_OFFSET ? "the owner has another address"
-                                               : "leased to another owner");
+                l->offset[family] != IP_RANGE_NONE ? "the owner has another address"
+                                                   : "leased to another owner");
         rc = ERR_CONFLICT;
     } else {
-        rc = range_mark(r, offset);
+        rc = ip_range_mark(r, offset);
     }
     if (rc < 0) {
         drop_lease_if_empty(n, owner, l);
@@ -669,7 +570,7 @@ int ipam_reserve(struct ipam *t, struct slice network, struct slice owner,
     }
     l->offset[family] = offset;
     if (offset >= r->cursor) /* after a rebuild, go on behind the highest lease */
-        range_advance(r, offset);
+        ip_range_advance(r, offset);
     return 0;
 }
 
@@ -680,7 +581,7 @@ struct ip_addr ipam_lookup(const struct ipam *t, struct slice network, struct sl
     const struct network *n = map_get(&t->networks, network);
     const struct lease *l = n == NULL ? NULL : map_get(&n->leases, owner);
 
-    if (l == NULL || l->offset[family] == NO_OFFSET)
+    if (l == NULL || l->offset[family] == IP_RANGE_NONE)
         return (struct ip_addr){ 0 };
     return ip_prefix_at(subnet_of(n, family), l->offset[family]);
 }
@@ -693,8 +594,8 @@ void ipam_release(struct ipam *t, struct slice network, struct slice owner)
     if (l == NULL)
         return;
     for (int f = 0; f < FAMILIES; f++)
-        if (l->offset[f] != NO_OFFSET)
-            range_clear(&n->range[f], l->offset[f]);
+        if (l->offset[f] != IP_RANGE_NONE)
+            ip_range_clear(&n->range[f], l->offset[f]);
     free(l);
 }
 
@@ -705,9 +606,9 @@ int ipam_usage(const struct ipam *t, struct slice network, struct ipam_usage *ou
     if (n == NULL)
         return ERR_NOT_FOUND;
     *out = (struct ipam_usage){
-        .size4 = range_size(&n->range[FAMILY4]),
+        .size4 = ip_range_size(&n->range[FAMILY4]),
         .leased4 = n->range[FAMILY4].leased,
-        .size6 = range_size(&n->range[FAMILY6]),
+        .size6 = ip_range_size(&n->range[FAMILY6]),
         .leased6 = n->range[FAMILY6].leased,
     };
     return 0;

@@ -354,26 +354,10 @@ static bool has_service(const struct objects_view *services, const struct id *id
     return false;
 }
 
-static void reconcile_all(struct control *c, struct plan *p, struct schedule **schedule)
+static void reconcile_set(struct control *c, struct plan *p, struct schedule **schedule,
+                          const struct omap *services)
 {
-    struct objects_view services = plan_all(p, OBJECT_SERVICE), tasks = plan_all(p, OBJECT_TASK);
-
-    for (size_t i = 0; i < services.count && p->err == 0; i++) {
-        struct id id = services.items[i]->id;
-
-        service_reconcile(p, c->allocator, schedule, &id);
-    }
-    for (size_t i = 0; i < tasks.count && p->err == 0; i++) { /* those whose service is gone */
-        struct id service = ((const struct task *)(const void *)tasks.items[i])->service_id;
-
-        if (!has_service(&services, &service))
-            service_reconcile(p, c->allocator, schedule, &service);
-    }
-}
-
-static void reconcile_dirty(struct control *c, struct plan *p, struct schedule **schedule)
-{
-    for (const struct omap_node *n = omap_first(&c->dirty); n != NULL && p->err == 0;
+    for (const struct omap_node *n = omap_first(services); n != NULL && p->err == 0;
          n = omap_next(n)) {
         struct id id;
         int rc = id_parse(omap_key(n), &id);
@@ -381,6 +365,37 @@ static void reconcile_dirty(struct control *c, struct plan *p, struct schedule *
         CHECK(rc == 0); /* keys are ids */
         service_reconcile(p, c->allocator, schedule, &id);
     }
+}
+
+/* Services that are gone, of which tasks are left. */
+static void reconcile_gone(struct control *c, struct plan *p, struct schedule **schedule,
+                           const struct objects_view *services)
+{
+    struct objects_view tasks = plan_all(p, OBJECT_TASK);
+    struct omap gone;
+
+    omap_init(&gone);
+    for (size_t i = 0; i < tasks.count && p->err == 0; i++) {
+        const struct id *service = &((const struct task *)(const void *)tasks.items[i])->service_id;
+
+        if (!id_is_none(service) && !has_service(services, service) &&
+            omap_set(&gone, id_slice(service), c) < 0)
+            p->err = -ENOMEM;
+    }
+    reconcile_set(c, p, schedule, &gone);
+    omap_deinit(&gone);
+}
+
+static void reconcile_all(struct control *c, struct plan *p, struct schedule **schedule)
+{
+    struct objects_view services = plan_all(p, OBJECT_SERVICE);
+
+    for (size_t i = 0; i < services.count && p->err == 0; i++) {
+        struct id id = services.items[i]->id;
+
+        service_reconcile(p, c->allocator, schedule, &id);
+    }
+    reconcile_gone(c, p, schedule, &services);
 }
 
 static void clean(struct control *c)
@@ -403,7 +418,7 @@ static void decide(struct control *c, struct plan *p)
     if (c->all_dirty)
         reconcile_all(c, p, &schedule);
     else
-        reconcile_dirty(c, p, &schedule);
+        reconcile_set(c, p, &schedule, &c->dirty);
 }
 
 static bool is_due(const struct control *c, mono_ns now)
@@ -412,10 +427,30 @@ static bool is_due(const struct control *c, mono_ns now)
            !list_is_empty(&c->reports) || now >= c->deadline;
 }
 
+/* All that was reported and dirty is in the plan. */
+static void settle_turn(struct control *c)
+{
+    list_splice_back(&c->planned_reports, &c->reports);
+    clean(c);
+}
+
+/* Some of it did not fit. Which reports are in it whole is not known, so none is acknowledged:
+ * merging one twice changes nothing. */
+static void go_on_later(struct control *c)
+{
+    for (const struct omap_node *n = omap_first(&c->reporters); n != NULL; n = omap_next(n)) {
+        struct reporter *r = omap_value(n);
+
+        r->in_plan = r->in_log;
+    }
+    control_reset(c);
+}
+
 int control_turn(struct control *c, const struct store *s, struct control_time now,
                  struct control_output *out)
 {
     struct plan plan;
+    bool cut;
     int rc;
 
     *out = (struct control_output){ .deadline_ns = MONO_NEVER };
@@ -430,6 +465,7 @@ int control_turn(struct control *c, const struct store *s, struct control_time n
     plan_init(&plan, s, now, &c->rng);
     decide(c, &plan);
     rc = plan_finish(&plan, &out->plan);
+    cut = plan.cut;
     out->deadline_ns = c->deadline = plan.deadline;
     plan_deinit(&plan);
     if (rc < 0) {
@@ -437,8 +473,10 @@ int control_turn(struct control *c, const struct store *s, struct control_time n
         allocator_reset(c->allocator);
         return rc;
     }
-    list_splice_back(&c->planned_reports, &c->reports);
-    clean(c);
+    if (cut)
+        go_on_later(c);
+    else
+        settle_turn(c);
     if (out->plan.changes.count > 0)
         c->planning = true;
     else

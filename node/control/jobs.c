@@ -1,8 +1,6 @@
 /* Jobs are places too: slot or node, each done once its live task has completed. What differs is
  * that only so many slots are open at a time, and that an iteration ends the tasks of the one
  * before. */
-#include <errno.h>
-
 #include "node/control/service.h"
 
 static bool is_current(const struct service *s, const struct task *t)
@@ -41,29 +39,6 @@ static uint64_t count_open(const struct places *places)
     return open;
 }
 
-/* Opens the lowest `count` slots that nobody has. That many are free among the first
- * places + count. */
-static void open_slots(struct plan *p, const struct service *s, const struct places *places,
-                       uint64_t total, uint64_t count)
-{
-    uint64_t last = MIN(total, places->count + count);
-    bool *taken = arena_alloc(&p->arena, (size_t)last + 1, sizeof(*taken));
-
-    if (taken == NULL) {
-        p->err = -ENOMEM;
-        return;
-    }
-    for (size_t i = 0; i < places->count; i++)
-        if (places->items[i].slot <= last && !id_is_none(&places->items[i].live))
-            taken[places->items[i].slot] = true;
-    for (uint64_t slot = 1; slot <= last && count > 0 && p->err == 0; slot++)
-        if (!taken[slot]) {
-            (void)service_new_task(p, s, &(struct place){ .slot = slot }, TASK_RUNNING, 0,
-                                   0); /* p->err says if it failed */
-            count--;
-        }
-}
-
 void jobs_reconcile(struct plan *p, const struct service *s, struct places *places)
 {
     const struct replicated_job *job = s->spec.mode.replicated_job;
@@ -74,5 +49,5 @@ void jobs_reconcile(struct plan *p, const struct service *s, struct places *plac
     service_restart_dead(p, s, places);
     open = count_open(places);
     if (open < limit)
-        open_slots(p, s, places, total, MIN(limit - open, PLAN_NEW_TASKS_MAX));
+        service_open_slots(p, s, places, total, MIN(limit - open, PLAN_NEW_TASKS_MAX));
 }

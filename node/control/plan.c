@@ -1,5 +1,6 @@
 #include "node/control/plan.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -220,6 +221,9 @@ struct tasks_view plan_tasks_of_node(struct plan *p, const struct id *node)
 
 /* --- The result */
 
+/* What is stored already, then what is new. */
+enum finish_pass { FINISH_KNOWN, FINISH_CREATED };
+
 static int finish_entry(const struct plan *p, unsigned kind, const struct id *id,
                         const struct plan_entry *e, struct transaction *out)
 {
@@ -239,20 +243,44 @@ static int finish_entry(const struct plan *p, unsigned kind, const struct id *id
     UNREACHABLE("a change has one of three kinds");
 }
 
+static int finish_kind(struct plan *p, unsigned kind, enum finish_pass pass,
+                       struct transaction *out, size_t *len)
+{
+    for (const struct omap_node *n = omap_first(&p->changed[kind]); n != NULL; n = omap_next(n)) {
+        const struct plan_entry *e = omap_value(n);
+        size_t count = out->changes.count;
+        struct id id;
+        int rc = id_parse(omap_key(n), &id);
+
+        CHECK(rc == 0); /* keys are ids */
+        if ((e->op == CHANGE_CREATE) != (pass == FINISH_CREATED))
+            continue;
+        if (count >= CHANGES_MAX || *len > PLAN_LEN_MAX) {
+            p->cut = true;
+            return 0;
+        }
+        rc = finish_entry(p, kind, &id, e, out);
+        if (rc < 0)
+            return rc;
+        if (out->changes.count > count)
+            *len += out->changes.items[count].object.len;
+    }
+    return 0;
+}
+
 int plan_finish(struct plan *p, struct transaction *out)
 {
-    if (p->err < 0)
-        return p->err;
-    for (unsigned kind = 1; kind <= OBJECT_KIND_MAX; kind++)
-        for (const struct omap_node *n = omap_first(&p->changed[kind]); n != NULL;
-             n = omap_next(n)) {
-            struct id id;
-            int rc = id_parse(omap_key(n), &id);
+    static const unsigned kinds[] = {
+        OBJECT_CLUSTER, OBJECT_NODE,   OBJECT_NETWORK, OBJECT_SERVICE,
+        OBJECT_SECRET,  OBJECT_CONFIG, OBJECT_TASK,    OBJECT_REMOVAL
+    };
+    size_t len = 0;
+    int rc = p->err;
 
-            CHECK(rc == 0); /* keys are ids */
-            rc = finish_entry(p, kind, &id, omap_value(n), out);
-            if (rc < 0)
-                return rc;
-        }
-    return 0;
+    static_assert(ARRAY_LEN(kinds) == OBJECT_KIND_MAX, "each kind has its turn");
+    for (size_t i = 0; i < ARRAY_LEN(kinds) && rc == 0; i++)
+        rc = finish_kind(p, kinds[i], FINISH_KNOWN, out, &len);
+    for (size_t i = 0; i < ARRAY_LEN(kinds) && rc == 0; i++)
+        rc = finish_kind(p, kinds[i], FINISH_CREATED, out, &len);
+    return rc;
 }

@@ -11,7 +11,8 @@
 #include "base/prng.h"
 #include "node/control/control.h"
 
-#define PLAN_NEW_TASKS_MAX 2048 /* of one service in one turn; the next turn goes on */
+#define PLAN_NEW_TASKS_MAX 2048      /* of one service in one turn; the next turn goes on */
+#define PLAN_LEN_MAX       (2 * MIB) /* of the objects in a plan: a log entry holds 4 MiB */
 
 struct plan {
     const struct store *store;
@@ -21,6 +22,7 @@ struct plan {
     struct omap changed[OBJECT_KIND_MAX + 1]; /* id -> struct plan_entry * */
     mono_ns deadline;                         /* look again then, though nothing happens */
     int err;                                  /* -ENOMEM: the whole plan is void */
+    bool cut; /* by plan_finish: more was decided than one entry holds; decide the rest anew */
 };
 
 struct tasks_view {
@@ -66,7 +68,9 @@ struct tasks_view plan_tasks_of_node(struct plan *p, const struct id *node);
 /* A point on the wall clock at which the plan must be looked at again. */
 void plan_wake_at(struct plan *p, wall_ns when);
 
-/* The transaction: creations, updates and removals that differ from the store. */
+/* The transaction: creations, updates and removals that differ from the store. When one log entry
+ * cannot hold them all, those come first on which others stand: networks before services, services
+ * before tasks, what is to end before what is to begin. */
 NODISCARD int plan_finish(struct plan *p, struct transaction *out);
 
 #endif /* NODE_CONTROL_PLAN_H */

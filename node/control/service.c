@@ -7,8 +7,6 @@
 
 #include "node/control/constraint.h"
 
-#define HISTORY_DEFAULT 5
-
 /* --- New tasks */
 
 static int copy_ports(const struct service *s, struct task *t)
@@ -113,14 +111,6 @@ static uint64_t wanted_replicas(const struct service *s)
     return r == NULL || r->replicas == NULL ? 1 : *r->replicas;
 }
 
-static bool slot_is_used(const struct places *places, uint64_t slot)
-{
-    for (size_t i = 0; i < places->count; i++)
-        if (places->items[i].slot == slot && !id_is_none(&places->items[i].live))
-            return true;
-    return false;
-}
-
 static size_t count_live(const struct places *places)
 {
     size_t count = 0;
@@ -130,72 +120,20 @@ static size_t count_live(const struct places *places)
     return count;
 }
 
-static void scale_up(struct plan *p, const struct service *s, struct places *places,
-                     uint64_t missing)
+void service_open_slots(struct plan *p, const struct service *s, const struct places *places,
+                        uint64_t last, uint64_t count)
 {
-    uint64_t slot = 1;
+    size_t i = 0;
 
-    while (missing > 0 && p->err == 0) {
-        struct place place;
-
-        while (slot_is_used(places, slot))
-            slot++;
-        place = (struct place){ .slot = slot };
-        (void)service_new_task(p, s, &place, TASK_RUNNING, 0, 0); /* p->err says if it failed */
-        slot++;
-        missing--;
-    }
-}
-
-static int removal_rank(struct plan *p, const struct place *place)
-{
-    const struct task *t = plan_get_task(p, &place->live);
-
-    return t == NULL || place->live_is_dead ? 0 : t->status.state < TASK_RUNNING ? 1 : 2;
-}
-
-static size_t tasks_beside(struct plan *p, const struct places *places, const struct place *place)
-{
-    const struct task *t = plan_get_task(p, &place->live);
-    size_t count = 0;
-
-    for (size_t i = 0; t != NULL && i < places->count; i++) {
-        const struct task *other = plan_get_task(p, &places->items[i].live);
-
-        count += other != NULL && id_equal(&other->node_id, &t->node_id);
-    }
-    return count;
-}
-
-/* Goes first: what does not run, then from the fullest node, then the highest slot. */
-static bool goes_before(struct plan *p, const struct places *places, const struct place *a,
-                        const struct place *b)
-{
-    int rank_a = removal_rank(p, a), rank_b = removal_rank(p, b);
-    size_t beside_a, beside_b;
-
-    if (rank_a != rank_b)
-        return rank_a < rank_b;
-    beside_a = tasks_beside(p, places, a);
-    beside_b = tasks_beside(p, places, b);
-    return beside_a != beside_b ? beside_a > beside_b : a->slot > b->slot;
-}
-
-static void scale_down(struct plan *p, struct places *places, size_t surplus)
-{
-    while (surplus-- > 0) {
-        struct place *victim = NULL;
-
-        for (size_t i = 0; i < places->count; i++)
-            if (!id_is_none(&places->items[i].live) &&
-                (victim == NULL || goes_before(p, places, &places->items[i], victim)))
-                victim = &places->items[i];
-        if (victim == NULL)
-            return;
-        task_shut(p, &victim->live, TASK_REMOVE);
-        if (!id_is_none(&victim->older))
-            task_shut(p, &victim->older, TASK_REMOVE);
-        victim->live = victim->older = (struct id){ "" };
+    for (uint64_t slot = 1; slot <= last && count > 0 && p->err == 0; slot++) {
+        while (i < places->count && places->items[i].slot < slot)
+            i++;
+        if (i < places->count && places->items[i].slot == slot &&
+            !id_is_none(&places->items[i].live))
+            continue;
+        (void)service_new_task(p, s, &(struct place){ .slot = slot }, TASK_RUNNING, 0,
+                               0); /* p->err says if it failed */
+        count--;
     }
 }
 
@@ -208,7 +146,7 @@ static void reconcile_replicated(struct plan *p, const struct service *s, struct
         scale_down(p, places, live - (size_t)wanted);
     service_restart_dead(p, s, places);
     if (live < wanted)
-        scale_up(p, s, places, MIN(wanted - live, PLAN_NEW_TASKS_MAX));
+        service_open_slots(p, s, places, UINT64_MAX, MIN(wanted - live, PLAN_NEW_TASKS_MAX));
 }
 
 /* --- Global: a place on every node that suits */
@@ -307,30 +245,27 @@ static bool is_running(const struct task *t)
     return t->status.state == TASK_RUNNING && t->status.healthy;
 }
 
-/* Somebody of the same place who has not stopped yet, on a node that can still stop it. */
-static bool predecessor_runs(struct plan *p, const struct tasks_view *tasks, const struct task *t)
+/* Somebody of the place who has not stopped yet, on a node that can still stop it. */
+static bool predecessor_runs(struct plan *p, const struct task *const *place, size_t count)
 {
-    for (size_t i = 0; i < tasks->count; i++) {
-        const struct task *other = plan_get_task(p, &tasks->items[i]->id);
+    for (size_t i = 0; i < count; i++) {
+        const struct task *t = plan_get_task(p, &place[i]->id);
 
-        if (other == NULL || id_equal(&other->id, &t->id) || other->slot != t->slot ||
-            (t->slot == 0 && !id_equal(&other->node_id, &t->node_id)))
-            continue;
-        if (!task_is_live(other) && other->status.state >= TASK_ASSIGNED && !task_is_dead(p, other))
+        if (t != NULL && !task_is_live(t) && t->status.state >= TASK_ASSIGNED &&
+            !task_is_dead(p, t))
             return true;
     }
     return false;
 }
 
-static void start_prepared(struct plan *p, const struct service *s)
+static void start_place(struct plan *p, const struct service *s, const struct task *const *place,
+                        size_t count)
 {
-    struct tasks_view tasks = plan_tasks_of_service(p, &s->id);
-
-    for (size_t i = 0; i < tasks.count; i++) {
-        const struct task *t = plan_get_task(p, &tasks.items[i]->id);
+    for (size_t i = 0; i < count; i++) {
+        const struct task *t = plan_get_task(p, &place[i]->id);
         struct task *edited;
 
-        if (t == NULL || t->desired_state != TASK_READY || predecessor_runs(p, &tasks, t))
+        if (t == NULL || t->desired_state != TASK_READY || predecessor_runs(p, place, count))
             continue;
         if (t->start_after > p->now.wall) {
             plan_wake_at(p, t->start_after);
@@ -342,6 +277,16 @@ static void start_prepared(struct plan *p, const struct service *s)
     }
 }
 
+static void start_prepared(struct plan *p, const struct service *s)
+{
+    struct tasks_view tasks = tasks_by_place(p, &s->id);
+
+    for (size_t i = 0, end; i < tasks.count; i = end) {
+        end = place_end(&tasks, i);
+        start_place(p, s, tasks.items + i, end - i);
+    }
+}
+
 static void retire_replaced(struct plan *p, const struct places *places)
 {
     for (size_t i = 0; i < places->count; i++) {
@@ -349,67 +294,6 @@ static void retire_replaced(struct plan *p, const struct places *places)
 
         if (!id_is_none(&places->items[i].older) && live != NULL && is_running(live))
             task_shut(p, &places->items[i].older, TASK_SHUTDOWN);
-    }
-}
-
-/* --- History */
-
-static bool is_reapable(struct plan *p, const struct task *t)
-{
-    return t->status.state < TASK_ASSIGNED || task_is_dead(p, t);
-}
-
-static size_t history_limit(const struct plan *p)
-{
-    const struct cluster *c = store_the_cluster(p->store);
-
-    if (c == NULL || c->spec.orchestration.task_history == NULL)
-        return HISTORY_DEFAULT;
-    return *c->spec.orchestration.task_history < 0 ? SIZE_MAX
-                                                   : (size_t)*c->spec.orchestration.task_history;
-}
-
-static size_t dead_at(const struct tasks_view *tasks, const struct task *like)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < tasks->count; i++)
-        count += tasks->items[i]->slot == like->slot && !task_is_live(tasks->items[i]) &&
-                 (like->slot != 0 || id_equal(&tasks->items[i]->node_id, &like->node_id));
-    return count;
-}
-
-/* Removes what was asked to go and has stopped, and of the rest the oldest beyond the limit. */
-static void reap(struct plan *p, const struct id *service_id)
-{
-    struct tasks_view tasks = plan_tasks_of_service(p, service_id);
-    size_t limit = history_limit(p);
-
-    for (size_t i = 0; i < tasks.count; i++) {
-        const struct task *t = tasks.items[i];
-
-        if (t->desired_state == TASK_REMOVE && is_reapable(p, t))
-            plan_remove(p, OBJECT_TASK, &t->id);
-    }
-    tasks = plan_tasks_of_service(p, service_id);
-    for (size_t i = 0; limit != SIZE_MAX && i < tasks.count; i++) {
-        const struct task *oldest = NULL;
-
-        if (task_is_live(tasks.items[i]) || dead_at(&tasks, tasks.items[i]) <= limit)
-            continue;
-        for (size_t j = 0; j < tasks.count; j++) {
-            const struct task *t = tasks.items[j];
-
-            if (t->slot == tasks.items[i]->slot && !task_is_live(t) && is_reapable(p, t) &&
-                (t->slot != 0 || id_equal(&t->node_id, &tasks.items[i]->node_id)) &&
-                (oldest == NULL || t->created_at < oldest->created_at))
-                oldest = t;
-        }
-        if (oldest == NULL)
-            continue;
-        plan_remove(p, OBJECT_TASK, &oldest->id);
-        tasks = plan_tasks_of_service(p, service_id);
-        i = (size_t)-1; /* from the start: the list has moved */
     }
 }
 
@@ -503,7 +387,7 @@ void service_reconcile(struct plan *p, struct allocator *a, struct schedule **sc
 
     if (s == NULL || s->pending_delete) {
         remove_all(p, service_id);
-        reap(p, service_id);
+        history_trim(p, service_id);
         return;
     }
     allocated = allocate_service(a, p, service_id, &why);
@@ -521,5 +405,5 @@ void service_reconcile(struct plan *p, struct allocator *a, struct schedule **sc
         place_tasks(p, a, schedule, service_id);
     else
         block_tasks(p, service_id, why.text);
-    reap(p, service_id);
+    history_trim(p, service_id);
 }

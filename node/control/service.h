@@ -28,6 +28,7 @@ struct place {
     size_t count;      /* tasks of this place that are stored */
 };
 
+/* In the order of slots or node ids. */
 struct places {
     struct place *items;
     size_t count;
@@ -37,7 +38,10 @@ struct places {
 void service_reconcile(struct plan *p, struct allocator *a, struct schedule **s,
                        const struct id *service_id);
 
-/* service_places.c */
+/* service_places.c: a service's tasks, those of one place beside each other, the oldest first;
+ * where the place of the task at `begin` ends. */
+struct tasks_view tasks_by_place(struct plan *p, const struct id *service_id);
+size_t place_end(const struct tasks_view *tasks, size_t begin);
 struct places places_of(struct plan *p, const struct service *s);
 bool task_is_dead(struct plan *p, const struct task *t); /* terminal, or on a node that is gone */
 bool task_is_live(const struct task *t);                 /* meant to run, or to have run */
@@ -50,6 +54,17 @@ struct restart {
     uint64_t count;
 };
 struct restart restart_decide(struct plan *p, const struct service *s, const struct task *dead);
+
+/* service.c: new tasks at the lowest `count` slots up to `last` that nobody has. */
+void service_open_slots(struct plan *p, const struct service *s, const struct places *places,
+                        uint64_t last, uint64_t count);
+
+/* history.c: removes what was asked to go and has stopped, and of what has ended the oldest tasks
+ * of each place beyond the limit. */
+void history_trim(struct plan *p, const struct id *service_id);
+
+/* scale_down.c: takes the tasks of so many places away. */
+void scale_down(struct plan *p, struct places *places, size_t surplus);
 
 /* jobs.c: tasks of earlier iterations go; then as many tasks of this one as may run at a time,
  * until every slot has completed. */

@@ -1,6 +1,7 @@
 #include "node/control/service.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 bool task_is_live(const struct task *t)
 {
@@ -31,23 +32,44 @@ void task_shut(struct plan *p, const struct id *task_id, enum task_state desired
         t->desired_state = desired;
 }
 
-static bool is_at(const struct place *place, const struct service *s, const struct task *t)
+/* --- Tasks by place: by slot, or of a global service, which has none, by node */
+
+static int compare_place(const struct task *a, const struct task *b)
 {
-    return service_is_global(&s->spec) ? id_equal(&place->node_id, &t->node_id)
-                                       : place->slot == t->slot;
+    if (a->slot != b->slot)
+        return a->slot < b->slot ? -1 : 1;
+    return a->slot != 0 ? 0 : id_cmp(&a->node_id, &b->node_id);
 }
 
-static struct place *find_place(struct places *places, const struct service *s,
-                                const struct task *t)
+static int compare_tasks(const void *a, const void *b)
 {
-    for (size_t i = 0; i < places->count; i++)
-        if (is_at(&places->items[i], s, t))
-            return &places->items[i];
-    places->items[places->count] = (struct place){ .slot = t->slot };
-    if (service_is_global(&s->spec))
-        places->items[places->count].node_id = t->node_id;
-    return &places->items[places->count++];
+    const struct task *x = *(const struct task *const *)a, *y = *(const struct task *const *)b;
+    int order = compare_place(x, y);
+
+    if (order == 0 && x->created_at != y->created_at)
+        order = x->created_at < y->created_at ? -1 : 1;
+    return order != 0 ? order : id_cmp(&x->id, &y->id);
 }
+
+struct tasks_view tasks_by_place(struct plan *p, const struct id *service_id)
+{
+    struct tasks_view tasks = plan_tasks_of_service(p, service_id);
+
+    if (tasks.count > 1)
+        qsort(tasks.items, tasks.count, sizeof(tasks.items[0]), compare_tasks);
+    return tasks;
+}
+
+size_t place_end(const struct tasks_view *tasks, size_t begin)
+{
+    size_t end = begin + 1;
+
+    while (end < tasks->count && compare_place(tasks->items[begin], tasks->items[end]) == 0)
+        end++;
+    return end;
+}
+
+/* --- Places */
 
 /* The newer of two live tasks is the place's; created_at orders, the id breaks ties. */
 static bool is_newer(const struct task *a, const struct task *b)
@@ -76,9 +98,18 @@ static void count_in(struct plan *p, struct place *place, const struct task *t)
     }
 }
 
+static void look_at_live(struct plan *p, const struct service *s, struct place *place)
+{
+    const struct task *live = plan_get_task(p, &place->live);
+
+    place->is_done =
+        live != NULL && service_is_job(&s->spec) && live->status.state == TASK_COMPLETE;
+    place->live_is_dead = live != NULL && !place->is_done && task_is_dead(p, live);
+}
+
 struct places places_of(struct plan *p, const struct service *s)
 {
-    struct tasks_view tasks = plan_tasks_of_service(p, &s->id);
+    struct tasks_view tasks = tasks_by_place(p, &s->id);
     struct places places = { 0 };
 
     places.items = arena_alloc(&p->arena, tasks.count + 1, sizeof(*places.items));
@@ -86,16 +117,18 @@ struct places places_of(struct plan *p, const struct service *s)
         p->err = -ENOMEM;
         return places;
     }
-    for (size_t i = 0; i < tasks.count; i++)
-        if (tasks.items[i]->desired_state < TASK_REMOVE)
-            count_in(p, find_place(&places, s, tasks.items[i]), tasks.items[i]);
-    for (size_t i = 0; i < places.count; i++) {
-        const struct task *live = plan_get_task(p, &places.items[i].live);
+    for (size_t i = 0; i < tasks.count; i = place_end(&tasks, i)) {
+        struct place at = { .slot = tasks.items[i]->slot };
 
-        places.items[i].is_done =
-            live != NULL && service_is_job(&s->spec) && live->status.state == TASK_COMPLETE;
-        places.items[i].live_is_dead =
-            live != NULL && !places.items[i].is_done && task_is_dead(p, live);
+        if (service_is_global(&s->spec))
+            at.node_id = tasks.items[i]->node_id;
+        for (size_t j = i, end = place_end(&tasks, i); j < end; j++)
+            if (tasks.items[j]->desired_state < TASK_REMOVE)
+                count_in(p, &at, tasks.items[j]);
+        if (at.count == 0)
+            continue;
+        look_at_live(p, s, &at);
+        places.items[places.count++] = at;
     }
     return places;
 }

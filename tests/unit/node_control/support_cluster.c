@@ -104,6 +104,12 @@ void world_deinit(struct world *w)
     store_free(w->store);
 }
 
+void world_plan(struct world *w, struct control_output *out)
+{
+    apply(w, &out->plan);
+    control_planned(w->control, 0);
+}
+
 size_t world_settle(struct world *w)
 {
     size_t plans = 0;
@@ -118,8 +124,7 @@ size_t world_settle(struct world *w)
             return plans;
         }
         plans++;
-        apply(w, &out.plan);
-        control_planned(w->control, 0);
+        world_plan(w, &out);
     }
     fail_msg("the reconcilers never come to rest");
     return plans;

@@ -29,6 +29,9 @@ struct admit *world_admit(struct world *w);
 int world_apply(struct world *w, int rc);
 extern struct field_error world_error;
 
+/* Applies one plan. */
+void world_plan(struct world *w, struct control_output *out);
+
 /* Turns until nothing more is planned; time does not move. Returns the number of plans. */
 size_t world_settle(struct world *w);
 void world_advance(struct world *w, int64_t ns);

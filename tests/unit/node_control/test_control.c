@@ -227,6 +227,66 @@ static void test_a_task_that_fits_nowhere_says_why(void **state)
     world_deinit(&w);
 }
 
+/* One log entry holds so many changes: what is more follows in the next ones. */
+static void test_more_than_one_entry_holds_takes_more_entries(void **state)
+{
+    struct world w;
+    struct id many, few;
+
+    (void)state;
+    world_init(&w, 3);
+    many = world_service(&w, "many", CHANGES_MAX + 900);
+    assert_true(world_settle(&w) > 1);
+    assert_int_equal(world_count(&w, &many, TASK_ASSIGNED), CHANGES_MAX + 900);
+    few = world_service(&w, "few", 2);
+    (void)world_settle(&w);
+    assert_int_equal(world_apply(&w, admit_service_remove(world_admit(&w), &many)), 0);
+    assert_true(world_settle(&w) > 1);
+    assert_int_equal(world_live(&w, &many), 0);
+    world_agents(&w);
+    world_agents(&w);
+    assert_int_equal(store_count(w.store, OBJECT_TASK), 2);
+    assert_int_equal(world_count(&w, &few, TASK_RUNNING), 2);
+    world_deinit(&w);
+}
+
+/* A report is in the log when all of it is. */
+static void test_a_report_that_does_not_fit_is_not_acknowledged(void **state)
+{
+    struct reported_list rows = { 0 };
+    struct report report = { .sequence = 9 };
+    struct control_output out;
+    struct store_iter it;
+    struct world w;
+    struct id many;
+
+    (void)state;
+    world_init(&w, 1);
+    many = world_service(&w, "many", CHANGES_MAX);
+    (void)world_settle(&w);
+    STORE_EACH_OF_SERVICE(&it, w.store, &many, t)
+    {
+        struct reported *row = LIST_ADD(&rows);
+
+        assert_non_null(row);
+        row->task_id = t->id;
+        row->status.state = TASK_RUNNING;
+        row->status.healthy = true;
+    }
+    report.tasks = rows;
+    (void)world_service(&w, "few", 10); /* these changes come first */
+    assert_int_equal(control_reported(w.control, &w.nodes[0], &report, w.now), 0);
+    assert_int_equal(control_turn(w.control, w.store, w.now, &out), 0);
+    assert_true(out.plan.changes.count <= CHANGES_MAX);
+    world_plan(&w, &out);
+    assert_int_equal(control_acknowledged(w.control, &w.nodes[0]), 0);
+    (void)world_settle(&w);
+    assert_int_equal(control_acknowledged(w.control, &w.nodes[0]), 9);
+    assert_int_equal(world_count(&w, &many, TASK_RUNNING), CHANGES_MAX);
+    fields_deinit(&report_type, &report);
+    world_deinit(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +298,8 @@ int main(void)
         cmocka_unit_test(test_a_failing_update_rolls_back),
         cmocka_unit_test(test_scaling_down_and_removing_leave_nothing),
         cmocka_unit_test(test_a_task_that_fits_nowhere_says_why),
+        cmocka_unit_test(test_more_than_one_entry_holds_takes_more_entries),
+        cmocka_unit_test(test_a_report_that_does_not_fit_is_not_acknowledged),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -702,6 +702,7 @@ static bool close_one(struct member *m)
         struct gossip_driver *gossip = m->gossip;
 
         m->gossip = NULL;
+        gossip_link_attach(m->gossip_link, NULL);
         gossip_driver_close(gossip, m->state == MEMBER_LEAVING ? GOSSIP_FAREWELL : GOSSIP_VANISH,
                             on_part_closed, m);
         return true;
@@ -729,6 +730,8 @@ static void on_links_closed(void *ctx)
 {
     struct member *m = ctx;
 
+    gossip_link_free(m->gossip_link);
+    m->gossip_link = NULL;
     links_free(m->links);
     m->links = NULL;
     images_close(m->images);

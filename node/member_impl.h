@@ -2,6 +2,7 @@
 #ifndef NODE_MEMBER_IMPL_H
 #define NODE_MEMBER_IMPL_H
 
+#include "node/cluster/gossip_driver_link.h"
 #include "node/cluster/identity.h"
 #include "node/images.h"
 #include "node/member.h"
@@ -32,7 +33,8 @@ struct member {
     struct overlay *overlay;
     struct overlay_services *services;
     struct links *links;
-    struct gossip_driver *gossip; /* NULL until the first keys have come */
+    struct gossip_link *gossip_link; /* the streams of gossip, on the links */
+    struct gossip_driver *gossip;    /* NULL until the first keys have come */
     struct host *host;
     struct images *images;
     struct manager *manager;
@@ -77,14 +79,18 @@ void member_remove_dir(const struct member *m,
                        const char *name); /* and all in it, if it is there */
 void member_wipe(struct member *m);       /* forgets the cluster that the node is not in any more */
 
-/* member_traffic.c: what comes over links and gossip, and where it goes */
+/* member_traffic.c: what comes over links, and where it goes */
 NODISCARD int traffic_open_links(struct member *m);
-void traffic_open_gossip(struct member *m, const struct cluster_record *record);
 void traffic_send(void *ctx, const struct dispatch *frame);
 void traffic_dispatch_to(void *ctx, const struct id *node, const struct dispatch *frame);
 void traffic_on_peer(void *ctx, const struct peer *peer, bool gone);
 void traffic_on_leader(void *ctx, const struct id *leader);
 void traffic_turn(struct member *m); /* the finder's deadline */
+/* What gossip says; a node whose link is up is not unreachable. */
+void traffic_tell_reachable(struct member *m, const struct id *node, enum control_hearing what);
+
+/* member_gossip.c: starts gossip with the first keys, and hands it the later ones */
+void member_open_gossip(struct member *m, const struct cluster_record *record);
 
 /* member_role.c: certificates and being a manager or not */
 void role_on_cluster(void *ctx, const struct cluster_record *record);

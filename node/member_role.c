@@ -316,6 +316,6 @@ void role_on_cluster(void *ctx, const struct cluster_record *record)
     m->has_record = true;
     if (take_trust(m, record) < 0)
         log_warn("member", "the cluster's roots cannot be written");
-    traffic_open_gossip(m, record);
+    member_open_gossip(m, record);
     follow_role(m);
 }

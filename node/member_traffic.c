@@ -1,4 +1,4 @@
-/* Frames of the dispatch channel, the links' ups and downs, gossip's verdicts. */
+/* Frames of the dispatch channel, and the links' ups and downs. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,8 +73,6 @@ void traffic_dispatch_to(void *ctx, const struct id *node, const struct dispatch
         link_drop(m->links, node, ERR_FULL);
 }
 
-static void tell_reachable(struct member *m, const struct id *id, enum control_hearing what);
-
 /* A new leader has not heard what gossip told this node before. */
 static void tell_all(struct member *m)
 {
@@ -83,11 +81,11 @@ static void tell_all(struct member *m)
 
     while (m->gossip != NULL && gossip_member_next(gossip_driver_core(m->gossip), &cursor, &info)) {
         if (info.status == GOSSIP_UNREACHABLE)
-            tell_reachable(m, &info.id, CONTROL_UNREACHABLE);
+            traffic_tell_reachable(m, &info.id, CONTROL_UNREACHABLE);
         else if (info.status == GOSSIP_LEFT)
-            tell_reachable(m, &info.id, CONTROL_LEFT);
+            traffic_tell_reachable(m, &info.id, CONTROL_LEFT);
         else
-            tell_reachable(m, &info.id, CONTROL_ALIVE);
+            traffic_tell_reachable(m, &info.id, CONTROL_ALIVE);
     }
 }
 
@@ -152,7 +150,7 @@ static void on_dispatch(void *ctx, const struct link_peer *from, enum link_chann
 
 /* --- Links */
 
-static void tell_reachable(struct member *m, const struct id *id, enum control_hearing what)
+void traffic_tell_reachable(struct member *m, const struct id *id, enum control_hearing what)
 {
     if (m->manager != NULL && !m->closing_manager &&
         (what != CONTROL_UNREACHABLE || !link_is_up(m->links, id)))
@@ -192,7 +190,7 @@ static void on_peer_down(void *ctx, const struct link_peer *peer, int reason)
     if (m->manager != NULL && !m->closing_manager)
         manager_link_down(m->manager, &peer->node);
     if (gossip_says_unreachable(m, &peer->node)) /* the link had spoken for it until now */
-        tell_reachable(m, &peer->node, CONTROL_UNREACHABLE);
+        traffic_tell_reachable(m, &peer->node, CONTROL_UNREACHABLE);
     finder_lost(&m->finder, &peer->node, uv_hrtime());
     traffic_turn(m);
 }
@@ -217,6 +215,9 @@ int traffic_open_links(struct member *m)
     };
     int rc = links_new(m->cfg.loop, &cfg, &m->links);
 
+    if (rc < 0)
+        return rc;
+    rc = gossip_link_new(m->links, &m->gossip_link);
     if (rc < 0)
         return rc;
     links_handle(m->links, LINK_DISPATCH,
@@ -274,282 +275,4 @@ void traffic_on_peer(void *ctx, const struct peer *peer, bool gone)
         gossip_driver_trust(m->gossip, &peer->id, peer->identity_key);
     if (peer->role == ROLE_MANAGER)
         add_contact(m, peer);
-}
-
-/* --- Gossip */
-
-/* A node that nobody told us about shows its certificate in its metadata. */
-static void judge_candidate(struct member *m, const struct gossip_notice *notice)
-{
-    struct cert cert;
-
-    if (cert_decode(notice->meta, &cert) == 0 && id_equal(&cert.node, &notice->id) &&
-        cert_check(&cert, &m->identity.trust, member_wall_now(), 0) == 0)
-        gossip_driver_trust(m->gossip, &notice->id, cert.identity_key);
-    else
-        gossip_driver_forget(m->gossip, &notice->id);
-}
-
-static void on_notice(void *ctx, const struct gossip_notice *notice)
-{
-    struct member *m = ctx;
-
-    switch (notice->kind) {
-    case GOSSIP_NOTICE_JOINED:
-        if (notice->status == GOSSIP_ALIVE)
-            tell_reachable(m, &notice->id, CONTROL_ALIVE);
-        break;
-    case GOSSIP_NOTICE_ALIVE:
-        log_info("gossip", "node %s is alive", notice->id.text);
-        tell_reachable(m, &notice->id, CONTROL_ALIVE);
-        break;
-    case GOSSIP_NOTICE_UNREACHABLE:
-        log_warn("gossip", "node %s is unreachable", notice->id.text);
-        tell_reachable(m, &notice->id, CONTROL_UNREACHABLE);
-        break;
-    case GOSSIP_NOTICE_LEFT:
-        log_info("gossip", "node %s has left", notice->id.text);
-        tell_reachable(m, &notice->id, CONTROL_LEFT);
-        break;
-    case GOSSIP_NOTICE_CANDIDATE:
-        judge_candidate(m, notice);
-        break;
-    case GOSSIP_NOTICE_EPOCH:
-        m->file.boot_epoch = notice->incarnation.epoch;
-        if (member_save(m) < 0)
-            log_warn("gossip", "the boot epoch cannot be written");
-        break;
-    case GOSSIP_NOTICE_CONFLICT:
-        log_error("gossip", "another process runs with this node's identity: one of the two must "
-                            "leave the cluster and join anew");
-        break;
-    case GOSSIP_NOTICE_SUSPECT:
-    case GOSSIP_NOTICE_META:
-    case GOSSIP_NOTICE_ADDR:
-    case GOSSIP_NOTICE_DONE:
-        break;
-    }
-}
-
-/* Gossip's streams are streams of the GOSSIP channel. */
-
-struct gossip_stream {
-    struct member *member;
-    uint64_t number;
-    struct link_stream *link;
-    struct gossip_stream *next;
-};
-
-static struct gossip_stream *streams; /* few: one exchange at a time is usual */
-
-static struct gossip_stream *find_stream(uint64_t number)
-{
-    struct gossip_stream *s = streams;
-
-    while (s != NULL && s->number != number)
-        s = s->next;
-    return s;
-}
-
-static struct gossip_stream *add_stream(struct member *m, uint64_t number)
-{
-    struct gossip_stream *s = calloc(1, sizeof(*s));
-
-    if (s == NULL)
-        return NULL;
-    *s = (struct gossip_stream){ .member = m, .number = number, .next = streams };
-    streams = s;
-    return s;
-}
-
-static void remove_stream(struct gossip_stream *gone)
-{
-    struct gossip_stream **at = &streams;
-
-    while (*at != gone)
-        at = &(*at)->next;
-    *at = gone->next;
-    free(gone);
-}
-
-static void on_stream_data(void *ctx, struct link_stream *link, struct slice data)
-{
-    struct gossip_stream *s = ctx;
-
-    if (s->member->gossip != NULL)
-        gossip_driver_stream_data(s->member->gossip, s->number, data);
-    link_stream_consume(link, data.len);
-}
-
-static void on_stream_writable(void *ctx, struct link_stream *link)
-{
-    struct gossip_stream *s = ctx;
-
-    (void)link;
-    if (s->member->gossip != NULL)
-        gossip_driver_stream_writable(s->member->gossip, s->number);
-}
-
-static void on_stream_finish(void *ctx, struct link_stream *link, int status)
-{
-    (void)ctx;
-    (void)status;
-    link_stream_finish(link, 0);
-}
-
-static void on_stream_closed(void *ctx, struct link_stream *link, int reason)
-{
-    struct gossip_stream *s = ctx;
-
-    (void)link;
-    (void)reason;
-    if (s->member->gossip != NULL)
-        gossip_driver_stream_closed(s->member->gossip, s->number);
-    remove_stream(s);
-}
-
-static const struct link_stream_callbacks stream_callbacks = {
-    .on_data = on_stream_data,
-    .on_writable = on_stream_writable,
-    .on_finish = on_stream_finish,
-    .on_closed = on_stream_closed,
-};
-
-static int open_stream(void *ctx, uint64_t number, const struct id *peer,
-                       const struct gossip_addr *addr)
-{
-    struct member *m = ctx;
-    struct gossip_stream *s;
-    int rc;
-
-    (void)addr; /* links know where their peers are */
-    if (id_is_none(peer))
-        return ERR_UNAVAILABLE;
-    s = add_stream(m, number);
-    if (s == NULL)
-        return -ENOMEM;
-    rc = link_stream_open(m->links, peer, LINK_GOSSIP, slice_of_str("exchange"), &stream_callbacks,
-                          s, &s->link);
-    if (rc < 0)
-        remove_stream(s);
-    else
-        gossip_driver_stream_writable(m->gossip, number);
-    return rc;
-}
-
-static int send_stream(void *ctx, uint64_t number, struct slice bytes)
-{
-    struct member *m = ctx;
-    struct gossip_stream *s = find_stream(number);
-    int rc = s == NULL ? ERR_CLOSED : link_stream_write(s->link, bytes);
-
-    if (rc == 0)
-        gossip_driver_stream_writable(m->gossip, number);
-    return rc;
-}
-
-static void close_stream(void *ctx, uint64_t number)
-{
-    struct gossip_stream *s = find_stream(number);
-
-    (void)ctx;
-    if (s != NULL)
-        link_stream_finish(s->link, 0);
-}
-
-static int on_inbound(void *ctx, const struct link_peer *from, enum link_channel channel,
-                      struct slice header, struct link_stream *stream)
-{
-    struct member *m = ctx;
-    struct gossip_stream *s;
-
-    (void)from;
-    (void)channel;
-    (void)header;
-    if (m->gossip == NULL)
-        return ERR_UNAVAILABLE;
-    s = add_stream(m, gossip_driver_stream_inbound(m->gossip));
-    if (s == NULL)
-        return -ENOMEM;
-    s->link = stream;
-    link_stream_accept(stream, &stream_callbacks, s);
-    return 0;
-}
-
-/* A new epoch must be on disk before it is used. */
-static int next_boot_epoch(struct member *m)
-{
-    m->file.boot_epoch++;
-    return member_save(m);
-}
-
-static size_t copy_keys(const struct cluster_record *record, struct gossip_key *out)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < record->gossip_keys.count && count < GOSSIP_KEYS_MAX; i++) {
-        const struct gossip_secret *secret = &record->gossip_keys.items[i];
-
-        if (secret->key.len != GOSSIP_KEY_LEN)
-            continue;
-        out[count].epoch = (uint32_t)secret->epoch;
-        memcpy(out[count].bytes, secret->key.ptr, GOSSIP_KEY_LEN);
-        count++;
-    }
-    return count;
-}
-
-static int fill_config(struct member *m, const struct cluster_record *record,
-                       struct gossip_config *core, struct buf *meta)
-{
-    int rc;
-
-    gossip_config_init(core);
-    core->id = m->identity.cert.node;
-    core->cluster = m->identity.cert.cluster;
-    memcpy(core->secret_key, m->identity.keys.identity_seed, CLUSTER_KEY_LEN);
-    memcpy(core->secret_key + CLUSTER_KEY_LEN, m->identity.keys.identity_key, CLUSTER_KEY_LEN);
-    core->key_count = copy_keys(record, core->keys);
-    rc = gossip_addr_parse(m->description.gossip_addr, &core->addr);
-    if (rc == 0)
-        rc = cert_encode(&m->identity.cert, meta);
-    if (rc < 0)
-        return rc;
-    core->meta = buf_slice(meta);
-    rc = next_boot_epoch(m);
-    core->boot_epoch = m->file.boot_epoch;
-    return core->key_count == 0 ? ERR_INVALID : rc;
-}
-
-void traffic_open_gossip(struct member *m, const struct cluster_record *record)
-{
-    struct gossip_driver_config cfg = {
-        .loop = m->cfg.loop,
-        .bind = m->cfg.options->gossip,
-        .transport = { .ctx = m, .open = open_stream, .send = send_stream, .close = close_stream },
-        .ctx = m,
-        .on_notice = on_notice,
-    };
-    struct gossip_key keys[GOSSIP_KEYS_MAX];
-    struct gossip_config core;
-    struct buf meta;
-    int rc;
-
-    if (m->gossip != NULL) {
-        gossip_driver_keys(m->gossip, keys, copy_keys(record, keys));
-        return;
-    }
-    buf_init(&meta, CERT_LEN_MAX);
-    rc = fill_config(m, record, &core, &meta);
-    cfg.core = &core;
-    if (rc == 0)
-        rc = gossip_driver_open(&cfg, &m->gossip);
-    buf_deinit(&meta);
-    if (rc < 0) {
-        log_error("gossip", "cannot start on %s: %s", m->cfg.options->gossip, err_text(rc));
-        return;
-    }
-    links_handle(m->links, LINK_GOSSIP,
-                 &(struct link_handler){ .ctx = m, .on_stream = on_inbound });
-    gossip_driver_contacts(m->gossip, m->contacts, m->contact_count);
 }

@@ -1,19 +1,31 @@
-/* Two small flows on streams: ask and answer. */
+/* Two small flows on streams: ask and answer. Each is on a list of its struct forward, so that
+ * forward_close() finds what is still under way. */
 #include "node/forward.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "base/list.h"
 
 #define REQUEST_LEN_MAX (8 * MIB)
 #define REPLY_LEN_MAX   1024
 
 FIELDS_DEFINE(forward_reply, FORWARD_REPLY_FIELDS);
 
+struct forward {
+    struct links *links;
+    void (*propose)(void *ctx, struct forward_request *request, struct slice bytes);
+    void *ctx;
+    struct list asking;   /* struct asking: without a reply */
+    struct list requests; /* struct forward_request: not proposed yet */
+};
+
 /* --- Asking */
 
 struct asking {
+    struct list link;
+    struct link_stream *stream;
     struct buf out, in;
     size_t written;
     forward_done done;
@@ -24,6 +36,7 @@ static void finish_asking(struct asking *a, int err)
 {
     struct forward_reply reply = { 0 };
 
+    list_remove(&a->link);
     if (err == 0 && fields_decode(&forward_reply_type, buf_slice(&a->in), &reply, NULL) < 0)
         err = ERR_UNKNOWN_OUTCOME;
     if (err < 0)
@@ -75,7 +88,7 @@ static void on_asking_closed(void *ctx, struct link_stream *s, int reason)
     finish_asking(ctx, reason == 0 ? 0 : ERR_UNKNOWN_OUTCOME);
 }
 
-void forward_propose(struct links *links, const struct id *leader, struct slice bytes,
+void forward_propose(struct forward *f, const struct id *leader, struct slice bytes,
                      forward_done done, void *owner)
 {
     static const struct link_stream_callbacks callbacks = {
@@ -85,19 +98,19 @@ void forward_propose(struct links *links, const struct id *leader, struct slice 
         .on_closed = on_asking_closed,
     };
     struct asking *a = calloc(1, sizeof(*a));
-    struct link_stream *s;
     int rc = a == NULL ? -ENOMEM : 0;
 
     if (a != NULL) {
         a->done = done;
         a->owner = owner;
+        list_init(&a->link);
         buf_init(&a->out, REQUEST_LEN_MAX);
         buf_init(&a->in, REPLY_LEN_MAX);
         rc = buf_append_slice(&a->out, bytes);
     }
     if (rc == 0)
-        rc = link_stream_open(links, leader, LINK_FORWARD, slice_of_str("propose"), &callbacks, a,
-                              &s);
+        rc = link_stream_open(f->links, leader, LINK_FORWARD, slice_of_str("propose"), &callbacks,
+                              a, &a->stream);
     if (rc < 0) {
         if (a != NULL) {
             buf_deinit(&a->out);
@@ -107,17 +120,26 @@ void forward_propose(struct links *links, const struct id *leader, struct slice 
         done(owner, rc, err_text(rc), 0);
         return;
     }
-    write_more(a, s);
+    list_push_back(&f->asking, &a->link);
+    write_more(a, a->stream);
 }
 
 /* --- Answering */
 
 struct forward_request {
-    struct forward_server *server;
+    struct list link;
+    struct forward *forward;
     struct link_stream *stream; /* NULL: the asker has gone */
     struct buf in;
     bool proposed;
 };
+
+static void free_request(struct forward_request *r)
+{
+    list_remove(&r->link);
+    buf_deinit(&r->in);
+    free(r);
+}
 
 static void on_request_data(void *ctx, struct link_stream *s, struct slice data)
 {
@@ -125,8 +147,7 @@ static void on_request_data(void *ctx, struct link_stream *s, struct slice data)
 
     if (buf_append_slice(&r->in, data) < 0) {
         link_stream_reset(s, ERR_TOO_LARGE);
-        buf_deinit(&r->in);
-        free(r);
+        free_request(r);
         return;
     }
     link_stream_consume(s, data.len);
@@ -139,7 +160,8 @@ static void on_request_finish(void *ctx, struct link_stream *s, int status)
     (void)s;
     (void)status;
     r->proposed = true;
-    r->server->propose(r->server->ctx, r, buf_slice(&r->in));
+    list_remove(&r->link);
+    r->forward->propose(r->forward->ctx, r, buf_slice(&r->in));
 }
 
 static void on_request_closed(void *ctx, struct link_stream *s, int reason)
@@ -149,10 +171,8 @@ static void on_request_closed(void *ctx, struct link_stream *s, int reason)
     (void)s;
     (void)reason;
     r->stream = NULL;
-    if (!r->proposed) {
-        buf_deinit(&r->in);
-        free(r);
-    }
+    if (!r->proposed)
+        free_request(r);
 }
 
 static int on_stream(void *ctx, const struct link_peer *from, enum link_channel channel,
@@ -163,6 +183,7 @@ static int on_stream(void *ctx, const struct link_peer *from, enum link_channel 
         .on_finish = on_request_finish,
         .on_closed = on_request_closed,
     };
+    struct forward *f = ctx;
     struct forward_request *r;
 
     (void)from; /* the link admits managers only */
@@ -172,17 +193,50 @@ static int on_stream(void *ctx, const struct link_peer *from, enum link_channel 
     r = calloc(1, sizeof(*r));
     if (r == NULL)
         return -ENOMEM;
-    r->server = ctx;
+    r->forward = f;
     r->stream = stream;
+    list_init(&r->link);
+    list_push_back(&f->requests, &r->link);
     buf_init(&r->in, REQUEST_LEN_MAX);
     link_stream_accept(stream, &callbacks, r);
     return 0;
 }
 
-void forward_serve(struct links *links, struct forward_server *server)
+int forward_open(struct links *links,
+                 void (*propose)(void *ctx, struct forward_request *request, struct slice bytes),
+                 void *ctx, struct forward **out)
 {
-    links_handle(links, LINK_FORWARD,
-                 &(struct link_handler){ .ctx = server, .on_stream = on_stream });
+    struct forward *f = calloc(1, sizeof(*f));
+
+    if (f == NULL)
+        return -ENOMEM;
+    *f = (struct forward){ .links = links, .propose = propose, .ctx = ctx };
+    list_init(&f->asking);
+    list_init(&f->requests);
+    links_handle(links, LINK_FORWARD, &(struct link_handler){ .ctx = f, .on_stream = on_stream });
+    *out = f;
+    return 0;
+}
+
+void forward_close(struct forward *f)
+{
+    if (f == NULL)
+        return;
+    links_handle(f->links, LINK_FORWARD, &(struct link_handler){ 0 });
+    while (!list_is_empty(&f->requests)) {
+        struct forward_request *r =
+            CONTAINER_OF(list_first(&f->requests), struct forward_request, link);
+
+        link_stream_reset(r->stream, ERR_UNAVAILABLE);
+        free_request(r);
+    }
+    while (!list_is_empty(&f->asking)) {
+        struct asking *a = CONTAINER_OF(list_first(&f->asking), struct asking, link);
+
+        link_stream_reset(a->stream, ERR_CLOSED);
+        finish_asking(a, ERR_UNKNOWN_OUTCOME);
+    }
+    free(f);
 }
 
 void forward_answer(struct forward_request *r, int err, const char *why, uint64_t index)
@@ -206,8 +260,7 @@ void forward_answer(struct forward_request *r, int err, const char *why, uint64_
     }
     buf_deinit(&out);
     if (r->stream == NULL) {
-        buf_deinit(&r->in);
-        free(r);
+        free_request(r);
     } else {
         r->proposed = false; /* on_closed frees it */
     }

@@ -18,19 +18,25 @@ FIELDS_STRUCT(forward_reply, FORWARD_REPLY_FIELDS);
 
 typedef void (*forward_done)(void *owner, int err, const char *why, uint64_t index);
 
-/* The follower's side. Borrows `bytes`. `done` exactly once, perhaps before it
- * returns. */
-void forward_propose(struct links *links, const struct id *leader, struct slice bytes,
+struct forward;
+struct forward_request;
+
+/* Handles the FORWARD channel of `links`; both are borrowed until forward_close(). `propose`
+ * borrows `bytes` and answers by forward_answer(), once.  -ENOMEM */
+NODISCARD int forward_open(struct links *links,
+                           void (*propose)(void *ctx, struct forward_request *request,
+                                           struct slice bytes),
+                           void *ctx, struct forward **out);
+
+/* Everything that `propose` got is answered. What this side asked and has no reply to is done
+ * now: ERR_UNKNOWN_OUTCOME. Accepts NULL. */
+void forward_close(struct forward *f);
+
+/* The follower's side. Borrows `bytes`. `done` exactly once, perhaps before it returns. */
+void forward_propose(struct forward *f, const struct id *leader, struct slice bytes,
                      forward_done done, void *owner);
 
-/* The leader's side: handles the FORWARD channel. `propose` answers by forward_answer(), once.
- * Borrows `server` for as long as the channel is handled. */
-struct forward_request;
-struct forward_server {
-    void (*propose)(void *ctx, struct forward_request *request, struct slice bytes);
-    void *ctx;
-};
-void forward_serve(struct links *links, struct forward_server *server);
+/* The leader's side. */
 void forward_answer(struct forward_request *request, int err, const char *why, uint64_t index);
 
 #endif /* NODE_FORWARD_H */

@@ -25,6 +25,7 @@
 struct manager {
     struct manager_config cfg;
     struct raft_driver *raft;
+    struct forward *forward;
     struct store *store;
     struct store_disk *disk;
     struct control *control;
@@ -42,7 +43,6 @@ struct manager {
     struct map routes; /* raft id -> struct id *, learned from messages */
     raft_node_id leader_raft_id;
     struct id leader; /* none: unknown */
-    struct forward_server forward;
 
     struct store_batch *gathering; /* applied since the last commit to disk */
     struct store_batch *committing;
@@ -146,6 +146,11 @@ static int apply_transaction(struct manager *m, raft_index index, struct slice d
     struct store_changes changes;
     int rc = fields_decode(&transaction_type, data, &t, &m->last_refusal);
 
+    if (rc == 0) {
+        rc = membership_check(m->store, &t, &m->last_refusal);
+        if (rc < 0)
+            fields_deinit(&transaction_type, &t);
+    }
     if (rc < 0) {
         store_set_applied(m->store, index);
         return rc;
@@ -428,7 +433,7 @@ static void propose_bytes(struct manager *m, struct slice bytes, struct waiter *
     if (status.role == RAFT_LEADER || w->forwarded != NULL) {
         raft_driver_propose(m->raft, bytes, on_proposed, w);
     } else if (!id_is_none(&m->leader)) {
-        forward_propose(m->cfg.links, &m->leader, bytes, on_forwarded, w);
+        forward_propose(m->forward, &m->leader, bytes, on_forwarded, w);
     } else {
         struct field_error why;
 
@@ -716,6 +721,13 @@ const struct id *manager_leader(const struct manager *m)
     return id_is_none(&m->leader) ? NULL : &m->leader;
 }
 
+size_t manager_peer_count(const struct manager *m)
+{
+    const struct raft_conf *conf = raft_driver_conf(m->raft);
+
+    return conf->member_count - (raft_conf_find(conf, m->cfg.raft_id) != NULL ? 1 : 0);
+}
+
 enum reachability manager_reachability(const struct manager *m, const struct id *node)
 {
     const struct node *n = store_node(m->store, node);
@@ -739,6 +751,7 @@ static void free_manager(struct manager *m)
     while (map_next(&m->routes, &it))
         free(it.value);
     map_deinit(&m->routes);
+    forward_close(m->forward);
     store_batch_free(m->gathering);
     store_disk_close(m->disk);
     store_free(m->store);
@@ -832,6 +845,8 @@ int manager_open(const struct manager_config *cfg, struct manager **out, char *w
     m->open_handles = 2;
     rc = open_parts(m, why, why_len);
     if (rc == 0)
+        rc = forward_open(cfg->links, on_forward_request, m, &m->forward);
+    if (rc == 0)
         rc = open_raft(m, why, why_len);
     if (rc < 0) {
         m->raft_stopped = true;
@@ -841,8 +856,6 @@ int manager_open(const struct manager_config *cfg, struct manager **out, char *w
     CHECK(uv_prepare_start(&m->pump, on_pump) == 0);
     links_handle(cfg->links, LINK_RAFT,
                  &(struct link_handler){ .ctx = m, .on_message = on_raft_message });
-    m->forward = (struct forward_server){ .propose = on_forward_request, .ctx = m };
-    forward_serve(cfg->links, &m->forward);
     *out = m;
     return 0;
 }
@@ -872,7 +885,8 @@ static void on_raft_stopped(void *ctx)
     struct manager *m = ctx;
 
     links_handle(m->cfg.links, LINK_RAFT, &(struct link_handler){ 0 });
-    links_handle(m->cfg.links, LINK_FORWARD, &(struct link_handler){ 0 });
+    forward_close(m->forward); /* all that it was asked is answered: raft's requests have ended */
+    m->forward = NULL;
     m->raft_stopped = true;
     m->raft = NULL;
     finish_close(m);

@@ -66,6 +66,7 @@ void manager_admit(struct manager *m, struct admit *a, struct transaction *out,
 
 bool manager_is_leader(const struct manager *m);
 const struct id *manager_leader(const struct manager *m); /* NULL: none is known */
+size_t manager_peer_count(const struct manager *m);       /* other members of the raft group */
 /* Of a manager's node, as the leader sees it; of others only this node's own is known. */
 enum reachability manager_reachability(const struct manager *m, const struct id *node);
 

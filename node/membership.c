@@ -1,6 +1,11 @@
 /* Raft's member list against the store's nodes. The context of a member is its node's id. */
 #include "node/membership.h"
 
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/err.h"
+
 static bool wants_to_manage(const struct node *n)
 {
     return n->spec.role == ROLE_MANAGER && n->manager != NULL && n->manager->raft_id != 0;
@@ -66,4 +71,52 @@ enum membership_step membership_next(const struct store *s, const struct raft_co
         return MEMBERSHIP_TRANSFER;
     *op = (struct raft_conf_op){ .type = RAFT_REMOVE, .id = superfluous };
     return MEMBERSHIP_CHANGE;
+}
+
+static size_t count_managers(const struct store *s)
+{
+    struct store_iter it;
+    size_t count = 0;
+
+    STORE_EACH(&it, s, OBJECT_NODE, struct node, n)
+    count += n->spec.role == ROLE_MANAGER;
+    return count;
+}
+
+/* -ENOMEM. What does not decode is refused by the store. */
+static int will_manage(const struct change *c, bool *out)
+{
+    struct node n = { 0 };
+    int rc = c->op == CHANGE_REMOVE ? ERR_NOT_FOUND
+                                    : fields_decode(&node_type, bytes_slice(&c->object), &n, NULL);
+
+    *out = rc == 0 && n.spec.role == ROLE_MANAGER;
+    if (rc == 0)
+        fields_deinit(&node_type, &n);
+    return rc == -ENOMEM ? rc : 0;
+}
+
+int membership_check(const struct store *s, const struct transaction *t, struct field_error *why)
+{
+    size_t lost = 0, gained = 0;
+
+    for (size_t i = 0; i < t->changes.count; i++) {
+        const struct change *c = &t->changes.items[i];
+        const struct node *before = c->kind == OBJECT_NODE ? store_node(s, &c->id) : NULL;
+        bool did = before != NULL && before->spec.role == ROLE_MANAGER, will;
+        int rc;
+
+        if (c->kind != OBJECT_NODE)
+            continue;
+        rc = will_manage(c, &will);
+        if (rc < 0)
+            return rc;
+        lost += did && !will;
+        gained += will && !did;
+    }
+    if (lost == 0 || count_managers(s) + gained > lost)
+        return 0;
+    (void)snprintf(why->text, sizeof(why->text),
+                   "attempting to demote the last manager of the swarm");
+    return ERR_INVALID;
 }

@@ -17,6 +17,12 @@ enum membership_step { MEMBERSHIP_DONE, MEMBERSHIP_CHANGE, MEMBERSHIP_TRANSFER }
 enum membership_step membership_next(const struct store *s, const struct raft_conf *conf,
                                      raft_node_id self, struct raft_conf_op *op);
 
+/* Whether a transaction may be applied: every manager answers alike, from the same store. Requests
+ * were checked before, but two that were right one by one may together leave no manager.
+ *   ERR_INVALID (none would remain; `why` says so), -ENOMEM */
+NODISCARD int membership_check(const struct store *s, const struct transaction *t,
+                               struct field_error *why);
+
 /* The node behind a raft id; NULL: unknown. */
 const struct node *membership_node(const struct store *s, raft_node_id raft_id);
 

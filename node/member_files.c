@@ -118,17 +118,22 @@ void member_remove_dir(const struct member *m, const char *name)
     (void)nftw(member_dir(m, name, dir), remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-/* What belonged to a cluster that this node is not in any more. */
+/* What belonged to a cluster that this node is not in any more. Its keys go, too: the cluster may
+ * still hold the node that they were of, and two nodes with one key would be mistaken for each
+ * other. */
 void member_wipe(struct member *m)
 {
-    static const char *const dirs[] = { "member", "raft", "store", "agent", "overlay" };
+    static const char *const dirs[] = { "member", "raft", "store", "agent", "overlay", "node" };
     char dir[OPTIONS_PATH_MAX + 64];
 
     m->identity.is_member = false;
-    if (identity_save(member_dir(m, "node", dir), &m->identity) < 0)
+    if (identity_save(member_dir(m, "node", dir), &m->identity) < 0) /* before anything else goes */
         log_error("member", "%s: the membership cannot be removed", dir);
     for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
         member_remove_dir(m, dirs[i]);
+    identity_deinit(&m->identity);
+    if (member_read_identity(m) < 0)
+        log_error("member", "%s: new keys cannot be written", dir);
     fields_deinit(&member_file_type, &m->file);
     fields_deinit(&cluster_record_type, &m->record);
     m->has_record = false;

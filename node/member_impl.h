@@ -20,6 +20,15 @@
     X(S, 6, U64, ANY, availability, NULL, OPTIONAL)
 FIELDS_STRUCT(member_file, MEMBER_FILE_FIELDS);
 
+enum leave_step { LEAVE_DEMOTING, LEAVE_LET_GO, LEAVE_STOPPING };
+
+struct leave {
+    enum leave_step step;
+    mono_ns deadline; /* of the step */
+    bool is_proposing;
+    bool is_let_go; /* raft has removed this manager */
+};
+
 struct member {
     struct member_config cfg;
     enum member_state state;
@@ -46,6 +55,7 @@ struct member {
 
     bool serving; /* runtime ready, host started */
     bool closing_manager;
+    bool has_keys;                /* the identity could be read */
     struct enroll *enroll;        /* a join or renewal under way */
     struct cluster_record record; /* as last told */
     bool has_record;
@@ -55,19 +65,44 @@ struct member {
     void *done_owner;
     struct cluster *new_cluster; /* init: proposed once this manager leads */
     struct node *new_node;
-    int wipe_steps;
+    struct leave leave;
 
+    bool is_closing; /* the parts, one after the other */
+    bool forgets;    /* and then what is on disk goes, too */
+    int abandoned;   /* why init or join was given up; 0 */
     void (*on_closed)(void *ctx);
     void *closed_ctx;
-    int closing_parts;
+    int open_timers;
 };
 
 /* member.c */
 wall_ns member_wall_now(void);
-NODISCARD int member_activate(struct member *m);
+/* For init and join: ERR_EXISTS, and `done` was told, unless the node is in no cluster. */
+NODISCARD int member_begin(struct member *m, member_done done, void *owner);
 void member_finish(struct member *m, int err, const char *why);
+NODISCARD int member_choose_address(struct member *m, const char *wanted);
+void member_serve(struct member *m); /* active from here on */
+
+/* member_parts.c. What member_activate() opened when it failed stays open: member_abandon(), or the
+ * end of the program, closes it. */
+NODISCARD int member_activate(struct member *m);
 NODISCARD int member_start_manager(struct member *m, bool bootstrap);
 void member_stop_manager(struct member *m);
+void member_close_parts(struct member *m);
+/* Init or join failed half way: closes and forgets everything, then tells who waits. m->error, if
+ * it is set, says why. */
+void member_abandon(struct member *m, int err);
+/* To be called first when an enrolment has ended. True: the parts are closing, do nothing. */
+NODISCARD bool member_enroll_is_over(struct member *m);
+
+/* member_init.c, member_join.c, member_leave.c: what they are told */
+void init_on_leading(struct member *m); /* this manager leads */
+void init_forget(struct member *m);
+/* Whoever joined as a manager is told so once it can answer as one: it knows itself and a leader.
+ */
+void join_on_manager(struct member *m);
+void join_is_late(struct member *m);
+void leave_on_removed(struct member *m); /* raft has removed this manager */
 
 /* member_files.c: what is on disk. member_dir writes the path of a folder to `out`. */
 const char *member_dir(const struct member *m, const char *name, char out[OPTIONS_PATH_MAX + 64]);

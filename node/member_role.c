@@ -223,7 +223,8 @@ static void on_renewed(void *ctx, const struct enroll_result *result)
 {
     struct member *m = ctx;
 
-    m->enroll = NULL;
+    if (member_enroll_is_over(m))
+        return;
     if (result->status < 0) {
         log_warn("member", "the certificate was not renewed: %s; trying again", result->why);
         return; /* the timer does */
@@ -268,7 +269,12 @@ void role_check_renewal(struct member *m)
 static void follow_role(struct member *m)
 {
     if (m->has_record && m->record.role == ROLE_MANAGER && m->record.raft_id != 0 &&
-        m->manager == NULL && m->identity.cert.role == ROLE_MANAGER) {
+        m->manager == NULL && m->identity.cert.role == ROLE_MANAGER && m->state == MEMBER_ACTIVE &&
+        !m->is_closing) {
+        if (m->file.raft_id != m->record.raft_id) { /* of an earlier time as a manager */
+            member_remove_dir(m, "raft");
+            member_remove_dir(m, "store");
+        }
         m->file.raft_id = m->record.raft_id;
         if (member_save(m) < 0 || member_start_manager(m, false) < 0)
             log_error("member", "this node cannot become a manager: %s", m->error);
@@ -281,7 +287,9 @@ void role_on_removed(void *ctx)
 {
     struct member *m = ctx;
 
-    if (m->state != MEMBER_ACTIVE || m->manager == NULL || m->closing_manager)
+    if (m->state == MEMBER_LEAVING)
+        leave_on_removed(m);
+    if (m->state != MEMBER_ACTIVE || m->is_closing || m->manager == NULL || m->closing_manager)
         return;
     log_info("member", "this node is no manager any more");
     m->file.raft_id = 0;

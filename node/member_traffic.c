@@ -113,8 +113,8 @@ static void take_frame(struct member *m, const struct id *from, const struct dis
         break;
     case DISPATCH_ASSIGN:
     case DISPATCH_ACK:
-        if (m->host == NULL || !id_equal(from, &m->finder.target))
-            return; /* closing, or a manager that this node has left for another */
+        if (m->host == NULL || m->state == MEMBER_LEAVING || !id_equal(from, &m->finder.target))
+            return; /* closing, leaving, or a manager that this node has left for another */
         finder_served(&m->finder, from);
         rc = host_frame(m->host, frame);
         break;

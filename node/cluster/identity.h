@@ -1,6 +1,6 @@
 /* node/cluster/identity.h - This node's keys, its certificate and whom it believes.
  *
- * The keys are made once per node and stay; the certificate and the roots are what the
+ * The keys are made once per membership; the certificate and the roots are what the
  * cluster gave. On disk, in one directory of mode 0700 (files 0600, each replaced in one
  * step and synced before it counts):
  *

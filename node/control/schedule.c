@@ -177,24 +177,30 @@ static bool has_host_ports(struct plan *p, const struct task *t, const struct no
     return true;
 }
 
-/* X(filter, Docker's words), in the order in which they are tried. */
-#define FILTER_LIST(X)                                    \
-    X(READY, "not ready or not available for new tasks")  \
-    X(PLATFORM, "unsupported platform")                   \
-    X(CONSTRAINT, "scheduling constraints not satisfied") \
-    X(RESOURCES, "insufficient resources")                \
-    X(HOST_PORT, "host-mode port already in use")         \
-    X(MAX_REPLICAS, "max replicas per node limit exceed")
+/* X(filter, Docker's words, where the number of nodes stands), in the order in which they are
+ * tried, which is Docker's too: a node is counted for the first that refuses it. */
+#define FILTER_LIST(X)                                           \
+    X(READY, "not available for new tasks", BEFORE)              \
+    X(RESOURCES, "insufficient resources", AFTER)                \
+    X(CONSTRAINT, "scheduling constraints not satisfied", AFTER) \
+    X(PLATFORM, "unsupported platform", AFTER)                   \
+    X(HOST_PORT, "host-mode port already in use", AFTER)         \
+    X(MAX_REPLICAS, "max replicas per node limit exceed", NOWHERE)
 
 enum filter {
-#define FILTER_ENUM(name, text) FILTER_##name,
+#define FILTER_ENUM(name, text, number) FILTER_##name,
     FILTER_LIST(FILTER_ENUM)
 #undef FILTER_ENUM
         FILTER_COUNT,
 };
 
-static const char *const filter_texts[] = {
-#define FILTER_TEXT(name, text) text,
+enum number_place { BEFORE, AFTER, NOWHERE };
+
+static const struct {
+    const char *text;
+    enum number_place number;
+} filter_texts[] = {
+#define FILTER_TEXT(name, text, number) { text, number },
     FILTER_LIST(FILTER_TEXT)
 #undef FILTER_TEXT
 };
@@ -206,36 +212,18 @@ static enum filter refusal(struct plan *p, const struct task *t, const struct ho
 
     if (!node_takes_tasks(h->node))
         return FILTER_READY;
-    if (!has_platform(t, h->node))
-        return FILTER_PLATFORM;
-    if (placement != NULL && !constraints_hold(&placement->constraints, h->node))
-        return FILTER_CONSTRAINT;
     if (!has_resources(t, h))
         return FILTER_RESOURCES;
+    if (placement != NULL && !constraints_hold(&placement->constraints, h->node))
+        return FILTER_CONSTRAINT;
+    if (!has_platform(t, h->node))
+        return FILTER_PLATFORM;
     if (!has_host_ports(p, t, h->node))
         return FILTER_HOST_PORT;
     if (placement != NULL && placement->max_replicas != 0 &&
         h->service_tasks >= placement->max_replicas)
         return FILTER_MAX_REPLICAS;
     return FILTER_COUNT;
-}
-
-bool schedule_suits(struct schedule *s, const struct task *t, const struct node *n,
-                    const char **why)
-{
-    const struct placement *placement = t->spec.placement;
-    const struct host *h = find_host(s, &n->id);
-    const char *reason = NULL;
-
-    if (h == NULL || !node_takes_tasks(n))
-        reason = filter_texts[FILTER_READY];
-    else if (!has_platform(t, n))
-        reason = filter_texts[FILTER_PLATFORM];
-    else if (placement != NULL && !constraints_hold(&placement->constraints, n))
-        reason = filter_texts[FILTER_CONSTRAINT];
-    if (why != NULL)
-        *why = reason;
-    return reason == NULL;
 }
 
 /* --- Scores */
@@ -300,27 +288,53 @@ static bool is_better(const struct schedule *s, const struct task *t, const stru
 
 /* --- Placing */
 
-static void explain(struct plan *p, const struct id *task_id, const size_t *refused)
+/* What most nodes were refused for comes first. */
+static enum filter most_refusing(const size_t *refused)
+{
+    enum filter most = FILTER_READY;
+
+    for (enum filter f = FILTER_READY; f < FILTER_COUNT; f++)
+        if (refused[f] > refused[most])
+            most = f;
+    return most;
+}
+
+static size_t describe(enum filter f, size_t nodes, char *out, size_t len)
+{
+    const char *plural = nodes == 1 ? "" : "s";
+    int written = 0;
+
+    switch (filter_texts[f].number) {
+    case BEFORE:
+        written = snprintf(out, len, "%zu node%s %s", nodes, plural, filter_texts[f].text);
+        break;
+    case AFTER:
+        written = snprintf(out, len, "%s on %zu node%s", filter_texts[f].text, nodes, plural);
+        break;
+    case NOWHERE:
+        written = snprintf(out, len, "%s", filter_texts[f].text);
+        break;
+    }
+    return MIN((size_t)written, len - 1);
+}
+
+static void explain(struct plan *p, const struct id *task_id, size_t *refused)
 {
     struct task *t = plan_edit_task(p, task_id);
     char text[512] = "no suitable node";
     size_t used = strlen(text);
-    bool any = false;
+    const char *link = " (";
 
-    for (size_t i = 0; i < FILTER_COUNT && used < sizeof(text) - 1; i++) {
-        if (refused[i] == 0)
-            continue;
-        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s on %zu node%s",
-                                 any ? "; " : " (", filter_texts[i], refused[i],
-                                 refused[i] == 1 ? "" : "s");
-        used = MIN(used, sizeof(text) - 1);
-        any = true;
+    for (enum filter f = most_refusing(refused); refused[f] > 0; f = most_refusing(refused)) {
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s", link);
+        used += describe(f, refused[f], text + used, sizeof(text) - used);
+        refused[f] = 0;
+        link = "; ";
     }
-    if (any)
+    if (link[0] == ';')
         (void)snprintf(text + used, sizeof(text) - used, ")");
-    if (t != NULL && str_set(&t->status.err, text) < 0)
-        p->err = -ENOMEM;
-    if (t != NULL && str_set(&t->status.message, "pending task scheduling") < 0)
+    if (t != NULL && (str_set(&t->status.err, text) < 0 ||
+                      str_set(&t->status.message, "pending task scheduling") < 0))
         p->err = -ENOMEM;
 }
 

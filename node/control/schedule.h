@@ -1,7 +1,7 @@
 /* node/control/schedule.h - Which node a task goes to. Pure.
  *
- * Filters say where a task may run at all, in this order: ready and active, platform,
- * constraints, reservations, host ports, replicas per node. Scores choose among those: the spread
+ * Filters say where a task may run at all, in this order: ready and active, reservations,
+ * constraints, platform, host ports, replicas per node. Scores choose among those: the spread
  * preferences first, then fewest tasks of the service (a node on which it failed lately
  * counts as full), then fewest tasks, then least reserved, then the id. */
 #ifndef NODE_CONTROL_SCHEDULE_H
@@ -17,10 +17,6 @@ struct schedule *schedule_new(struct plan *p);
 
 /* Places a PENDING task: node, ASSIGNED; or leaves it with the reason in status.err. */
 void schedule_task(struct schedule *s, struct plan *p, const struct id *task_id);
-
-/* Whether a global service's task may be on that node; `why` (may be NULL) has Docker's words. */
-bool schedule_suits(struct schedule *s, const struct task *t, const struct node *n,
-                    const char **why);
 
 /* A node that takes work. */
 static inline bool node_takes_tasks(const struct node *n)

@@ -1,0 +1,173 @@
+/* Where tasks go, and what is said of one that fits nowhere: Docker's words. */
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "tests/support/unit.h"
+#include "tests/unit/node_control/support_cluster.h"
+
+static int64_t all_memory(void)
+{
+    return INT64_C(8) << 30;
+}
+
+static void set_node(struct world *w, size_t i, enum availability availability, const char *zone)
+{
+    const struct node *n = store_node(w->store, &w->nodes[i]);
+    struct node_spec spec = { .availability = availability, .role = n->spec.role };
+
+    if (zone != NULL)
+        assert_int_equal(str_map_set(&spec.labels, "zone", zone), 0);
+    assert_int_equal(
+        world_apply(w, admit_node_update(world_admit(w), &n->id, n->version.index, &spec)), 0);
+    str_map_clear(&spec.labels);
+    (void)world_settle(w);
+}
+
+static struct id place(struct world *w, const char *name, uint64_t replicas, struct task_spec task,
+                       struct endpoint_spec *endpoint)
+{
+    struct replicated replicated = { .replicas = &replicas };
+    char image[] = "web:1", *text = strdup(name);
+    struct task_container container = { .image = image };
+    struct service_spec spec = {
+        .name = text, .task = task, .mode.replicated = &replicated, .endpoint = endpoint
+    };
+    struct id id;
+
+    spec.task.container = &container;
+    if (world_apply(w, admit_service_create(world_admit(w), &spec, &id)) < 0)
+        fail_msg("%s", world_error.text);
+    free(text);
+    (void)world_settle(w);
+    return id;
+}
+
+/* Of the one task that is pending. */
+static const char *reason(struct world *w, const struct id *service)
+{
+    const char *text = NULL;
+    struct store_iter it;
+
+    assert_int_equal(world_count(w, service, TASK_PENDING), 1);
+    STORE_EACH_OF_SERVICE(&it, w->store, service, t)
+    if (t->status.state == TASK_PENDING) {
+        assert_string_equal(t->status.message, "pending task scheduling");
+        text = t->status.err;
+    }
+    return text;
+}
+
+static void test_each_refusal_has_its_words(void **state)
+{
+    char nowhere[] = "node.labels.zone==nowhere", *constraints[] = { nowhere };
+    char arch[] = "pdp11";
+    struct platform platform = { .architecture = arch };
+    struct resources much = { .memory_bytes = all_memory() + 1 };
+    struct resource_requirements resources = { .reservations = &much };
+    struct placement constrained = { .constraints = { constraints, 1 } };
+    struct placement foreign = { .platforms = { &platform, 1 } };
+    const struct {
+        struct task_spec task;
+        const char *reason;
+    } rows[] = {
+        { { .resources = &resources }, "no suitable node (insufficient resources on 2 nodes)" },
+        { { .placement = &constrained },
+          "no suitable node (scheduling constraints not satisfied on 2 nodes)" },
+        { { .placement = &foreign }, "no suitable node (unsupported platform on 2 nodes)" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct world w;
+        struct id id;
+
+        world_init(&w, 2);
+        id = place(&w, "lost", 1, rows[i].task, NULL);
+        assert_string_equal(reason(&w, &id), rows[i].reason);
+        world_deinit(&w);
+    }
+}
+
+static void test_what_refuses_most_nodes_is_said_first(void **state)
+{
+    char there[] = "node.labels.zone==there", *constraints[] = { there };
+    struct resources much = { .memory_bytes = all_memory() + 1 };
+    struct resource_requirements resources = { .reservations = &much };
+    struct placement constrained = { .constraints = { constraints, 1 } };
+    struct world w;
+    struct id id;
+
+    (void)state;
+    world_init(&w, 4);
+    set_node(&w, 1, AVAILABILITY_PAUSE, NULL);
+    id = place(&w, "lost", 1, (struct task_spec){ .placement = &constrained }, NULL);
+    assert_string_equal(reason(&w, &id),
+                        "no suitable node (scheduling constraints not satisfied on 3 nodes; "
+                        "1 node not available for new tasks)");
+    set_node(&w, 2, AVAILABILITY_DRAIN, NULL); /* the reason follows what changes */
+    set_node(&w, 3, AVAILABILITY_PAUSE, NULL);
+    assert_string_equal(reason(&w, &id), "no suitable node (3 nodes not available for new tasks; "
+                                         "scheduling constraints not satisfied on 1 node)");
+    set_node(&w, 0, AVAILABILITY_ACTIVE, "there");
+    assert_int_equal(world_count(&w, &id, TASK_ASSIGNED), 1);
+    assert_null(world_task(&w, &id, 1)->status.err); /* and goes when it no longer holds */
+
+    id = place(&w, "large", 1,
+               (struct task_spec){ .placement = &constrained, .resources = &resources }, NULL);
+    assert_string_equal(reason(&w, &id), "no suitable node (3 nodes not available for new tasks; "
+                                         "insufficient resources on 1 node)");
+    world_deinit(&w);
+}
+
+static void test_too_many_for_a_node(void **state)
+{
+    struct placement one = { .max_replicas = 1 };
+    struct port port = { .target_port = 80, .published_port = 8080, .publish_mode = PUBLISH_HOST };
+    struct endpoint_spec endpoint = { .ports = { &port, 1 } };
+    struct world w;
+    struct id id;
+
+    (void)state;
+    world_init(&w, 2);
+    id = place(&w, "spread", 3, (struct task_spec){ .placement = &one }, NULL);
+    assert_int_equal(world_count(&w, &id, TASK_ASSIGNED), 2);
+    assert_string_equal(reason(&w, &id), "no suitable node (max replicas per node limit exceed)");
+    id = place(&w, "open", 3, (struct task_spec){ 0 }, &endpoint);
+    assert_int_equal(world_count(&w, &id, TASK_ASSIGNED), 2);
+    assert_string_equal(reason(&w, &id),
+                        "no suitable node (host-mode port already in use on 2 nodes)");
+    world_deinit(&w);
+}
+
+/* What is reserved is counted, and free again once its task has ended. */
+static void test_reservations_are_held_while_a_task_runs(void **state)
+{
+    struct resources half = { .memory_bytes = all_memory() / 2 };
+    struct resource_requirements resources = { .reservations = &half };
+    struct world w;
+    struct id first, second;
+
+    (void)state;
+    world_init(&w, 1);
+    first = place(&w, "first", 2, (struct task_spec){ .resources = &resources }, NULL);
+    second = place(&w, "second", 1, (struct task_spec){ .resources = &resources }, NULL);
+    assert_string_equal(reason(&w, &second), "no suitable node (insufficient resources on 1 node)");
+    assert_int_equal(world_apply(&w, admit_service_remove(world_admit(&w), &first)), 0);
+    (void)world_settle(&w);
+    world_agents(&w);
+    assert_int_equal(
+        world_count(&w, &second, TASK_RUNNING) + world_count(&w, &second, TASK_ASSIGNED), 1);
+    world_deinit(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_refusal_has_its_words),
+        cmocka_unit_test(test_what_refuses_most_nodes_is_said_first),
+        cmocka_unit_test(test_too_many_for_a_node),
+        cmocka_unit_test(test_reservations_are_held_while_a_task_runs),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

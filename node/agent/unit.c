@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/err.h"
@@ -28,6 +29,17 @@ static void set_state(struct unit *u, enum task_state state, const char *message
         u->status.message = NULL;
     if (str_set(&u->status.err, err) < 0)
         u->status.err = NULL;
+    u->dirty = true;
+    u->acknowledged = false;
+}
+
+/* The same state, and what keeps it from going on. */
+static void set_reason(struct unit *u, const char *err)
+{
+    if (u->status.err != NULL && strcmp(u->status.err, err) == 0)
+        return;
+    if (str_set(&u->status.err, err) < 0)
+        return; /* said the next time */
     u->dirty = true;
     u->acknowledged = false;
 }
@@ -198,10 +210,15 @@ static void operation_failed(struct unit *u, const struct agent_result *r, mono_
     if (u->stopping)
         return; /* a cancelled pull: what it was for is not wanted any more */
     u->attempts++;
-    if (towards_running && (!is_passing(r->err) || u->attempts >= PREPARE_ATTEMPTS_MAX)) {
-        u->attempts = 0;
-        fail(u, r->message == NULL ? err_text(r->err) : r->message, wall);
-        return;
+    if (towards_running) {
+        const char *why = r->message == NULL ? err_text(r->err) : r->message;
+
+        if (!is_passing(r->err) || u->attempts >= PREPARE_ATTEMPTS_MAX) {
+            u->attempts = 0;
+            fail(u, why, wall);
+            return;
+        }
+        set_reason(u, why);
     }
     u->retry_at = mono_after(now, back_off(u->attempts));
 }

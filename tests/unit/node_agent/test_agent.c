@@ -295,6 +295,40 @@ static void test_what_may_pass_is_tried_again_with_pauses(void **state)
     bench_close(&b);
 }
 
+/* Whoever looks at a task that does not get on is told what it waits for. */
+static void test_what_is_tried_again_says_why(void **state)
+{
+    struct assign f = { 0 };
+    struct bench b;
+
+    (void)state;
+    bench_open(&b);
+    (void)frame_task(&f, 1, TASK_RUNNING); /* the frame owns it */
+    assert_int_equal(bench_assign_all(&b, &f), 0);
+    bench_turn(&b);
+    for (int i = 0; i < 2; i++) {
+        agent_result(b.agent,
+                     &(struct agent_result){ .token = b.seen[0].token,
+                                             .err = ERR_UNAVAILABLE,
+                                             .message = "the registry is away" },
+                     b.now, b.wall);
+        turn_later(&b);
+        assert_int_equal(b.report != NULL, i == 0); /* the same again is no news */
+        assert_int_equal(bench_state(&b, 1), i == 0 ? TASK_PREPARING : TASK_NEW);
+        if (i == 0)
+            assert_string_equal(bench_status(&b, 1)->err, "the registry is away");
+        b.now = b.deadline;
+        bench_turn(&b);
+        assert_int_equal(b.count, 1);
+    }
+    bench_answer(&b, 0, 0);
+    (void)bench_settle(&b);
+    turn_later(&b);
+    assert_int_equal(bench_state(&b, 1), TASK_RUNNING);
+    assert_null(bench_status(&b, 1)->err); /* it has passed */
+    bench_close(&b);
+}
+
 static void test_a_container_that_does_not_start_has_failed(void **state)
 {
     struct assign f = { 0 };
@@ -688,6 +722,7 @@ int main(void)
         cmocka_unit_test(test_an_unwanted_pull_is_cancelled),
         cmocka_unit_test(test_an_image_that_is_nowhere_rejects_the_task),
         cmocka_unit_test(test_what_may_pass_is_tried_again_with_pauses),
+        cmocka_unit_test(test_what_is_tried_again_says_why),
         cmocka_unit_test(test_a_container_that_does_not_start_has_failed),
         cmocka_unit_test(test_what_ran_before_is_adopted),
         cmocka_unit_test(test_without_an_assignment_nothing_is_stopped),

@@ -223,7 +223,7 @@ cluster_down() {
     for i in $(seq 1 "$HOSTS"); do
         [ -s "$WORK/$i/mounts.pid" ] && kill -9 "$(cat "$WORK/$i/mounts.pid")" 2>/dev/null
     done
-    for ns in $(ip netns list | awk '{print $1}' | grep "^$CLUSTER-"); do ip netns del "$ns"; done
+    for ns in $(ip netns list 2>/dev/null | awk '{print $1}' | grep "^$CLUSTER-"); do ip netns del "$ns"; done
     for i in $(grep -s " $WORK/" /proc/mounts | awk '{print $2}' | sort -r); do umount -l "$i"; done
     rm -rf "$WORK" 2>/dev/null
 }

@@ -303,6 +303,25 @@ static void lead(struct manager *m)
     wake(m);
 }
 
+static void redirect(struct manager *m, const struct id *from)
+{
+    /* Elected but not ready yet: an agent that is sent to whom it asks would go on waiting. */
+    bool is_self = id_equal(&m->leader, &m->cfg.node_id);
+    struct redirect r = { .leader = is_self ? (struct id){ "" } : m->leader };
+    struct dispatch frame = { .kind = DISPATCH_REDIRECT, .redirect = &r };
+
+    m->cfg.send_dispatch(m->cfg.ctx, from, &frame);
+}
+
+/* Agents would wait here for ever: their link is up, and nobody else knows that they wait. */
+static void redirect_all(struct manager *m)
+{
+    const struct id *node = NULL;
+
+    while ((node = dispatcher_next(m->dispatcher, node)) != NULL)
+        redirect(m, node);
+}
+
 static void follow(struct manager *m)
 {
     if (!m->leading)
@@ -310,6 +329,7 @@ static void follow(struct manager *m)
     log_info("manager", "this manager does not lead any more");
     m->leading = false;
     control_stop(m->control);
+    redirect_all(m);
     dispatcher_clear(m->dispatcher);
 }
 
@@ -669,14 +689,6 @@ static void take_hello(struct manager *m, const struct id *from, struct hello *h
         log_warn("manager", "the description of node %s is lost; it is said again", from->text);
     manager_heard(m, from, CONTROL_ALIVE);
     acknowledge(m, from, control_acknowledged(m->control, from));
-}
-
-static void redirect(struct manager *m, const struct id *from)
-{
-    struct redirect r = { .leader = m->leader };
-    struct dispatch frame = { .kind = DISPATCH_REDIRECT, .redirect = &r };
-
-    m->cfg.send_dispatch(m->cfg.ctx, from, &frame);
 }
 
 int manager_dispatch_frame(struct manager *m, const struct id *from, const struct dispatch *frame)

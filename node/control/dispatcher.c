@@ -108,6 +108,20 @@ void dispatcher_gone(struct dispatcher *d, const struct id *node)
         s->connected = false;
 }
 
+const struct id *dispatcher_next(const struct dispatcher *d, const struct id *after)
+{
+    const struct omap_node *n =
+        after == NULL ? omap_first(&d->sessions) : omap_lower_bound(&d->sessions, id_slice(after));
+
+    for (; n != NULL; n = omap_next(n)) {
+        const struct session *s = omap_value(n);
+
+        if (s->connected && (after == NULL || !id_equal(&s->node, after)))
+            return &s->node;
+    }
+    return NULL;
+}
+
 void dispatcher_changed(struct dispatcher *d, const struct store_changes *changes)
 {
     d->dirty = d->dirty || changes->count > 0;

@@ -466,6 +466,8 @@ int control_turn(struct control *c, const struct store *s, struct control_time n
     decide(c, &plan);
     rc = plan_finish(&plan, &out->plan);
     cut = plan.cut;
+    if (!c->all_dirty) /* services that were not looked at still wait */
+        plan.deadline = MIN(plan.deadline, c->deadline);
     out->deadline_ns = c->deadline = plan.deadline;
     plan_deinit(&plan);
     if (rc < 0) {

@@ -81,6 +81,28 @@ static void test_tasks_of_a_dead_node_are_replaced_at_once(void **state)
     world_deinit(&w);
 }
 
+static void test_a_service_that_waits_is_not_forgotten_over_others(void **state)
+{
+    struct control_output out;
+    struct world w;
+    struct id waits;
+
+    (void)state;
+    world_init(&w, 2);
+    waits = world_service(&w, "waits", 1);
+    world_agents(&w);
+    world_agents(&w);
+    world_report(&w, world_task(&w, &waits, 1), TASK_FAILED, 1); /* restarted in 5 s */
+    (void)world_settle(&w);
+    world_agents(&w); /* its successor is prepared and waits */
+    (void)world_service(&w, "other", 1);
+    world_agents(&w);
+    assert_int_equal(control_turn(w.control, w.store, w.now, &out), 0);
+    assert_true(out.deadline_ns <= w.now.mono + 5 * NS_PER_S);
+    fields_deinit(&transaction_type, &out.plan);
+    world_deinit(&w);
+}
+
 static void test_drain_replaces_before_it_stops(void **state)
 {
     struct world w;
@@ -293,6 +315,7 @@ int main(void)
         cmocka_unit_test(test_one_plan_assigns_all_replicas),
         cmocka_unit_test(test_a_failed_task_is_tried_again_after_its_delay),
         cmocka_unit_test(test_tasks_of_a_dead_node_are_replaced_at_once),
+        cmocka_unit_test(test_a_service_that_waits_is_not_forgotten_over_others),
         cmocka_unit_test(test_drain_replaces_before_it_stops),
         cmocka_unit_test(test_an_update_goes_place_by_place),
         cmocka_unit_test(test_a_failing_update_rolls_back),

@@ -22,7 +22,7 @@ mkdir -p "$work/tree" "$work/o"
 cp -r base raft chaos tests "$work/tree/"
 cd "$work/tree"
 rm -f chaos/sim/gossip* chaos/sim/control* chaos/sim/cluster*
-sim_files=$(ls chaos/sim/{clock,net,disk,process,trace,linear,raft_*,main}.c)
+sim_files=$(ls chaos/sim/{clock,net,disk,process,trace,linear,raft_*,program,main}.c)
 
 compile() { # sources -> $work/o/*.o
     for f in "$@"; do

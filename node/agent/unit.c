@@ -15,6 +15,14 @@
 #define RETRY_MAX_NS         (30 * NS_PER_S)
 #define PREPARE_ATTEMPTS_MAX 10 /* then a passing reason is no longer believed to pass */
 
+static void set_text(char **member, const char *text)
+{
+    if (str_set(member, text) == 0)
+        return;
+    free(*member); /* an old text would say something else */
+    *member = NULL;
+}
+
 /* Reports a later state. Texts that cannot be copied for want of memory are left out: the
  * state matters more. */
 static void set_state(struct unit *u, enum task_state state, const char *message, const char *err,
@@ -25,10 +33,8 @@ static void set_state(struct unit *u, enum task_state state, const char *message
     u->status.state = state;
     u->status.timestamp = wall;
     u->status.healthy = state == TASK_RUNNING;
-    if (str_set(&u->status.message, message) < 0)
-        u->status.message = NULL;
-    if (str_set(&u->status.err, err) < 0)
-        u->status.err = NULL;
+    set_text(&u->status.message, message);
+    set_text(&u->status.err, err);
     u->dirty = true;
     u->acknowledged = false;
 }

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "node/control/admit_impl.h"
 #include "node/control/constraint.h"
+#include "node/control/names.h"
 
 #define MEMORY_MIN (INT64_C(4) * 1024 * 1024)
 #define CPU_MIN    1000000
@@ -246,11 +247,29 @@ static int set_spec(struct admit *a, const struct service_spec *spec, struct ser
 
 /* --- Requests */
 
-int admit_service_create(struct admit *a, const struct service_spec *spec, struct id *out_id)
+/* A name that nobody has. One that is taken in the same moment is refused like any other. */
+static void find_name(struct admit *a, char out[OBJECT_NAME_LEN_MAX + 1])
 {
-    struct service s = { .id = admit_fresh_id(a) };
-    int rc = check_spec(a, spec, &s.id);
+    unsigned attempt = 0;
 
+    do {
+        name_make(a->ids, attempt++, out);
+    } while (store_find_name(a->store, OBJECT_SERVICE, out) != NULL);
+}
+
+int admit_service_create(struct admit *a, const struct service_spec *wanted, struct id *out_id)
+{
+    struct service_spec named = *wanted; /* borrowed */
+    const struct service_spec *spec = &named;
+    char name[OBJECT_NAME_LEN_MAX + 1];
+    struct service s = { .id = admit_fresh_id(a) };
+    int rc;
+
+    if (wanted->name == NULL || wanted->name[0] == '\0') {
+        find_name(a, name);
+        named.name = name;
+    }
+    rc = check_spec(a, spec, &s.id);
     if (rc == 0)
         rc = check_free_name(a, OBJECT_SERVICE, spec->name);
     if (rc == 0)

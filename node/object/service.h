@@ -91,7 +91,8 @@ FIELDS_STRUCT(virtual_ip, VIRTUAL_IP_FIELDS);
 FIELDS_STRUCT(service_endpoint, SERVICE_ENDPOINT_FIELDS);
 
 #define SERVICE_SPEC_FIELDS(X, S)                                            \
-    X(S, 1, STR, LEN(1, OBJECT_NAME_LEN_MAX), name, "Name", REQUIRED)        \
+    X(S, 1, STR, LEN(OBJECT_NAME_LEN_MAX), name, "Name",                     \
+      OPTIONAL) /* absent: admission makes one */                            \
     X(S, 2, MAP_STR, COUNT(OBJECT_LABELS_MAX), labels, "Labels", ALWAYS)     \
     X(S, 3, STRUCT, task_spec, task, "TaskTemplate", ALWAYS)                 \
     X(S, 4, STRUCT, service_mode, mode, "Mode", ALWAYS)                      \

@@ -76,6 +76,10 @@ static void test_cluster_commands(void **state)
                 "docker service ls --filter mode=global-job",
                 "global job");
     assert_says(&w, "docker service rm nightly everywhere", "nightly");
+    assert_says(&w,
+                "docker service inspect -f '{{.Spec.Name}}' $(docker service create -d busybox) | "
+                "grep -qE '^[a-z]+_[a-z]+$' && echo named",
+                "named");
     assert_says(&w, "docker secret rm s; docker config rm c; docker network rm back", "back");
     assert_says(&w, "docker service inspect nobody 2>&1 || true", "no such service");
     assert_says(&w, "docker events --since 1h --until 0s --filter type=network", "create");

@@ -249,6 +249,30 @@ static void test_a_task_that_fits_nowhere_says_why(void **state)
     world_deinit(&w);
 }
 
+/* As Docker does it. There are more of them than there are pairs of words. */
+static void test_a_service_without_a_name_gets_one(void **state)
+{
+    char image[] = "web:1", none[] = "";
+    uint64_t replicas = 0;
+    struct replicated replicated = { .replicas = &replicas };
+    struct task_container container = { .image = image };
+    struct service_spec spec = { .task.container = &container, .mode.replicated = &replicated };
+    struct world w;
+    struct id id;
+
+    (void)state;
+    world_init(&w, 1);
+    for (size_t i = 0; i < 1100; i++) {
+        spec.name = i % 2 == 0 ? NULL : none;
+        assert_int_equal(world_apply(&w, admit_service_create(world_admit(&w), &spec, &id)), 0);
+        assert_non_null(strchr(store_service(w.store, &id)->spec.name, '_'));
+    }
+    spec.name = NULL; /* an update must say what it is about */
+    assert_int_equal(world_apply(&w, admit_service_update(world_admit(&w), &id, w.index, &spec)),
+                     ERR_INVALID);
+    world_deinit(&w);
+}
+
 /* One log entry holds so many changes: what is more follows in the next ones. */
 static void test_more_than_one_entry_holds_takes_more_entries(void **state)
 {
@@ -321,6 +345,7 @@ int main(void)
         cmocka_unit_test(test_a_failing_update_rolls_back),
         cmocka_unit_test(test_scaling_down_and_removing_leave_nothing),
         cmocka_unit_test(test_a_task_that_fits_nowhere_says_why),
+        cmocka_unit_test(test_a_service_without_a_name_gets_one),
         cmocka_unit_test(test_more_than_one_entry_holds_takes_more_entries),
         cmocka_unit_test(test_a_report_that_does_not_fit_is_not_acknowledged),
     };

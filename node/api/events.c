@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "node/api/api_impl.h"
+#include "node/api/container_create.h"
 #include "node/api/logs.h"
 
 struct listener {
@@ -227,12 +228,24 @@ static const char *container_action(enum container_event_kind kind,
     return NULL;
 }
 
+/* Nobody waits for it; a failure is the runtime's to log. */
+static void on_removed(void *owner, int err, const char *message)
+{
+    (void)owner;
+    (void)err;
+    (void)message;
+}
+
 void api_on_container(struct api *api, enum container_event_kind kind,
                       const struct container_info *info)
 {
     const char *action = container_action(kind, info);
     json_t *attributes;
 
+    if (kind == CONTAINER_EVENT_EXITED &&
+        str_map_get(&info->spec->labels, CONTAINER_LABEL_AUTO_REMOVE) != NULL)
+        runtime_container_remove(api->cfg.runtime, info->spec->id, REMOVE_FORCE_VOLUMES, on_removed,
+                                 NULL);
     if (action == NULL)
         return;
     attributes = json_object();

@@ -73,6 +73,7 @@ static const struct route routes[] = {
     { "GET", "distribution/**/json", ROUTE_LOCAL, handle_distribution },
 
     { "GET", "containers/json", ROUTE_LOCAL, handle_container_list },
+    { "POST", "containers/create", ROUTE_LOCAL, handle_container_create },
     { "GET", "containers/*/json", ROUTE_LOCAL, handle_container_inspect },
     { "GET", "containers/*/logs", ROUTE_LOCAL, handle_container_logs },
     { "GET", "containers/*/stats", ROUTE_LOCAL, handle_container_stats },

@@ -110,6 +110,7 @@ void handle_container_kill(struct request *r);
 void handle_container_pause(struct request *r);
 void handle_container_unpause(struct request *r);
 void handle_container_wait(struct request *r);
+void handle_container_create(struct request *r);
 void handle_container_remove(struct request *r);
 void handle_container_stats(struct request *r);
 /* exec.c */

@@ -594,7 +594,7 @@ static void pump(struct container *c)
         struct list *head = list_first(&c->ops);
         struct op *op;
 
-        if (head == NULL || c->collecting || atomic_load(&c->rt->closing))
+        if (head == NULL || c->on_thread || c->collecting || atomic_load(&c->rt->closing))
             return;
         op = CONTAINER_OF(head, struct op, link);
         if (c->busy) { /* a stop or removal that waited for the end */

@@ -77,11 +77,35 @@ static void test_a_removed_container_is_not_found_from_its_last_event_on(void **
     fx.hook = NULL;
 }
 
+static void remove_when_exited(struct fixture *f, enum container_event_kind kind,
+                               const struct container_info *info)
+{
+    if (kind == CONTAINER_EVENT_EXITED)
+        runtime_container_remove(f->rt, info->spec->id, REMOVE_STOPPED, on_waited, &answer);
+}
+
+static void test_a_container_may_be_removed_from_its_exited_event(void **state)
+{
+    struct container_spec spec;
+    char message[1024];
+
+    NEED_CONTAINERS();
+    spec_init(&spec, "brief", "true");
+    answer = (struct waited){ .fixture = &fx };
+    fx.hook = remove_when_exited;
+    assert_int_equal(create_and_start(&fx, &spec, message), 0);
+    assert_int_equal(wait_call(&answer), 0);
+    fx.hook = NULL;
+    assert_null(runtime_container_inspect(fx.rt, "brief"));
+    fields_deinit(&container_spec_type, &spec);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_stop_from_the_started_event_signals_at_once),
         cmocka_unit_test(test_a_removed_container_is_not_found_from_its_last_event_on),
+        cmocka_unit_test(test_a_container_may_be_removed_from_its_exited_event),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -49,6 +49,11 @@ void client_close(struct client *c)
     free(c);
 }
 
+const char *client_socket(const struct client *c)
+{
+    return c->socket;
+}
+
 char *client_escape(struct client *c, const char *text)
 {
     char *escaped = curl_easy_escape(c->curl, text, 0), *copy = NULL;

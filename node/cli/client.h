@@ -14,6 +14,7 @@ struct client;
 /* ERR_UNSUPPORTED: an address that is no unix socket.  -ENOMEM */
 NODISCARD int client_open(const char *socket, struct client **out);
 void client_close(struct client *c);
+const char *client_socket(const struct client *c); /* where it calls; borrowed */
 
 /* One request with a JSON body (borrowed; NULL: none). `*out` (may be NULL) is the decoded answer,
  * owned by the caller, NULL when it was empty. Errors are printed as "shoal: ..": the API's own

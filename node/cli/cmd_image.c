@@ -16,6 +16,15 @@ static const struct option_def load_options[] = {
     { NULL, 0, OPTION_FLAG, NULL, NULL },
 };
 
+static const struct option_def save_options[] = {
+    { "output", 'o', OPTION_TEXT, "FILE", "the archive; standard output without it" },
+    { NULL, 0, OPTION_FLAG, NULL, NULL },
+};
+static const struct option_def prune_options[] = {
+    { "all", 'a', OPTION_FLAG, NULL, "also those with a name that no container uses" },
+    { NULL, 0, OPTION_FLAG, NULL, NULL },
+};
+
 static int upload(struct invocation *in, const char *file, const char *path)
 {
     int fd = STDIN_FILENO, status;
@@ -129,6 +138,58 @@ static int run_remove(struct invocation *in)
     return remove_each(in, "/images", "");
 }
 
+static bool write_piece(void *ctx, const uint8_t *bytes, size_t len)
+{
+    return fwrite(bytes, 1, len, ctx) == len;
+}
+
+/* One archive of all that are named. */
+static int run_save(struct invocation *in)
+{
+    const char *file = args_text(&in->args, "output", NULL);
+    FILE *out = file == NULL ? stdout : fopen(file, "we");
+    char path[PATH_MAX_LEN];
+    int len = snprintf(path, sizeof(path), "/images/get"), status;
+
+    if (out == NULL) {
+        (void)fprintf(stderr, "shoal: %s: %s\n", file, strerror(errno));
+        return EXIT_ERROR;
+    }
+    for (size_t i = 0; i < in->args.count && len < (int)sizeof(path); i++) {
+        char *name = client_escape(in->client, in->args.positional[i]);
+
+        len += snprintf(path + len, sizeof(path) - (size_t)len, "%cnames=%s", i == 0 ? '?' : '&',
+                        name == NULL ? "" : name);
+        free(name);
+    }
+    if (len >= (int)sizeof(path)) {
+        (void)fprintf(stderr, "shoal: image save: too many names; save them in two archives\n");
+        status = -1;
+    } else {
+        status = client_stream(in->client, path, write_piece, out);
+    }
+    if ((file == NULL ? fflush(out) : fclose(out)) != 0) {
+        (void)fprintf(stderr, "shoal: %s: %s\n", file == NULL ? "standard output" : file,
+                      strerror(errno));
+        return EXIT_ERROR;
+    }
+    return exit_of(status);
+}
+
+static int run_prune(struct invocation *in)
+{
+    json_t *answer = NULL;
+    int result =
+        exit_of(call(in, "POST", NULL, &answer, "/images/prune?filters=%s",
+                     args_flag(&in->args, "all") ? "%7B%22dangling%22%3A%5B%22false%22%5D%7D"
+                                                 : "%7B%22dangling%22%3A%5B%22true%22%5D%7D"));
+
+    if (result == EXIT_OK)
+        (void)printf("freed %.1f MB\n", (double)number_at(answer, "SpaceReclaimed") / 1e6);
+    json_decref(answer);
+    return result;
+}
+
 const struct command image_commands[] = {
     { "image load", "", "load a `docker save` archive or an OCI image", load_options, 0, 0, false,
       run_load },
@@ -140,6 +201,9 @@ const struct command image_commands[] = {
     { "image pull", "IMAGE", "fetch an image from other nodes or a registry", no_options, 1, 1,
       false, run_pull },
     { "image tag", "IMAGE NAME", "give an image one more name", no_options, 2, 2, false, run_tag },
+    { "image save", "IMAGE..", "write images to an archive that `image load` reads", save_options,
+      1, 64, false, run_save },
+    { "image prune", "", "remove images that have no name", prune_options, 0, 0, false, run_prune },
     { "image rm", "IMAGE..", "remove images", no_options, 1, 64, false, run_remove },
     { NULL, NULL, NULL, NULL, 0, 0, false, NULL },
 };

@@ -6,13 +6,13 @@
 #include "node/cli/logs.h"
 
 static const struct option_def no_options[] = { { NULL, 0, OPTION_FLAG, NULL, NULL } };
-static const struct option_def ps_options[] = {
+const struct option_def ps_options[] = {
     { "all", 'a', OPTION_FLAG, NULL, "also those that do not run" },
     LIST_OPTIONS,
     { NULL, 0, OPTION_FLAG, NULL, NULL },
 };
 
-static int run_ps(struct invocation *in)
+int run_ps(struct invocation *in)
 {
     static const char *const titles[] = { "ID", "NAME", "IMAGE", "STATUS", NULL };
     json_t *all = get_json(in, "/containers/json%s", args_flag(&in->args, "all") ? "?all=1" : "");

@@ -31,7 +31,8 @@ struct command {
 
 /* Each file's commands. */
 extern const struct command cluster_commands[], node_commands[], service_commands[],
-    network_commands[], secret_commands[], image_commands[], system_commands[];
+    network_commands[], secret_commands[], image_commands[], container_commands[],
+    volume_commands[], system_commands[];
 
 /* EXIT_OK for a status below 400, else EXIT_ERROR: the client has said why. */
 int exit_of(int status);
@@ -66,5 +67,9 @@ const char *ago(const char *time, char *out, size_t len);
 /* DELETE of each argument; prints what was removed. */
 int remove_each(struct invocation *in, const char *path_prefix, const char *suffix);
 int inspect_each(struct invocation *in, const char *path_prefix);
+
+/* The containers of this node: `ps`, also as `container ps`. */
+extern const struct option_def ps_options[];
+int run_ps(struct invocation *in);
 
 #endif /* NODE_CLI_COMMAND_H */

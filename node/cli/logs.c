@@ -9,18 +9,10 @@
 #define FRAME_HEADER_LEN 8
 #define FRAME_STDERR     2
 
-const struct option_def logs_options[] = {
-    { "follow", 'f', OPTION_FLAG, NULL, "go on as lines come" },
-    { "tail", 'n', OPTION_TEXT, "N", "only the last lines" },
-    { "since", 0, OPTION_TEXT, "TIME", "only from then on" },
-    { "timestamps", 't', OPTION_FLAG, NULL, "show when" },
-    { NULL, 0, OPTION_FLAG, NULL, NULL },
-};
+const struct option_def logs_options[] = { LOGS_OPTIONS, { NULL, 0, OPTION_FLAG, NULL, NULL } };
 
-/* Prints whole frames; keeps the rest for the next piece. */
-static bool on_data(void *ctx, const uint8_t *bytes, size_t len)
+bool logs_print(struct buf *b, const uint8_t *bytes, size_t len)
 {
-    struct buf *b = ctx;
     size_t at = 0;
 
     if (buf_append(b, bytes, len) < 0)
@@ -40,21 +32,43 @@ static bool on_data(void *ctx, const uint8_t *bytes, size_t len)
     return true;
 }
 
-int logs_run(struct invocation *in, const char *prefix)
+static bool on_data(void *ctx, const uint8_t *bytes, size_t len)
 {
-    char *name = client_escape(in->client, in->args.positional[0]);
-    char path[PATH_MAX_LEN];
+    return logs_print(ctx, bytes, len);
+}
+
+static int print_all(struct invocation *in, const char *path)
+{
     struct buf rest;
     int status;
 
     buf_init(&rest, 64 * MIB);
+    status = client_stream(in->client, path, on_data, &rest);
+    buf_deinit(&rest);
+    return exit_of(status);
+}
+
+int logs_follow(struct invocation *in, const char *id)
+{
+    char path[PATH_MAX_LEN];
+
+    (void)snprintf(path, sizeof(path), "/containers/%s/logs?stdout=1&stderr=1&follow=1&tail=all",
+                   id);
+    return print_all(in, path);
+}
+
+int logs_run(struct invocation *in, const char *prefix)
+{
+    char *name = client_escape(in->client, in->args.positional[0]);
+    char path[PATH_MAX_LEN];
+    int result;
+
     (void)snprintf(path, sizeof(path),
                    "%s/%s/logs?stdout=1&stderr=1&follow=%d&timestamps=%d&tail=%s&since=%s", prefix,
                    name == NULL ? "" : name, args_flag(&in->args, "follow"),
                    args_flag(&in->args, "timestamps"), args_text(&in->args, "tail", "all"),
                    args_text(&in->args, "since", ""));
-    status = client_stream(in->client, path, on_data, &rest);
-    buf_deinit(&rest);
+    result = print_all(in, path);
     free(name);
-    return exit_of(status);
+    return result;
 }

@@ -1,14 +1,19 @@
-/* How fast containers come and go: one at a time, and a hundred at once. Prints one line per
- * figure: name, value, unit. As root, with crun, conmon and busybox-static. */
+/* How fast containers come and go: one at a time, beside crun alone, and a hundred at once. Prints
+ * one line per figure: name, value, unit. As root, with crun, conmon and busybox-static. */
+#include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "tests/unit/runtime/support_runtime.h"
 
@@ -99,6 +104,99 @@ static void bench_single(void)
     printf("remove, one                 %8.1f ms\n", median(removal, SINGLE_ROUNDS));
 }
 
+/* --- The same container by the OCI runtime alone: no image, no monitor, no record */
+
+static double spawn_and_wait(const char *const argv[])
+{
+    uint64_t start = uv_hrtime();
+    posix_spawn_file_actions_t actions;
+    pid_t pid;
+    int status = -1;
+
+    (void)posix_spawn_file_actions_init(&actions);
+    for (int fd = 0; fd <= 2; fd++) /* its output would keep ours open */
+        (void)posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
+    if (posix_spawnp(&pid, argv[0], &actions, NULL, (char **)(uintptr_t)argv, environ) != 0 ||
+        waitpid(pid, &status, 0) != pid || status != 0)
+        fail_msg("%s %s: status 0x%x", argv[0], argv[3], (unsigned)status);
+    (void)posix_spawn_file_actions_destroy(&actions);
+    return since_ms(start);
+}
+
+/* Ours, with a directory as its root file system. */
+static void write_bare_bundle(const char *bundle, const char *of)
+{
+    char path[256], command[1024];
+    json_t *config;
+
+    (void)snprintf(command, sizeof(command),
+                   "mkdir -p %s/root && tar -xf %s/busybox.tar -C %s/root", bundle, fx.dir, bundle);
+    assert_int_equal(system(command), 0);
+    (void)snprintf(path, sizeof(path), "%s/containers/%s/config.json", fx.run_dir, of);
+    config = json_load_file(path, 0, NULL);
+    assert_non_null(config);
+    (void)snprintf(path, sizeof(path), "%s/root", bundle);
+    (void)json_object_set_new(json_object_get(config, "root"), "path", json_string(path));
+    (void)snprintf(path, sizeof(path), "%s/bare", fx.cgroup_parent);
+    (void)json_object_set_new(json_object_get(config, "linux"), "cgroupsPath", json_string(path));
+    (void)snprintf(path, sizeof(path), "%s/config.json", bundle);
+    assert_int_equal(json_dump_file(config, path, 0), 0);
+    json_decref(config);
+}
+
+static void time_bare(const char *bundle)
+{
+    double both[SINGLE_ROUNDS], removal[SINGLE_ROUNDS];
+    char view[256], root[256];
+    int fd;
+
+    (void)snprintf(view, sizeof(view), "%s/ns/mnt", fx.run_dir);
+    (void)snprintf(root, sizeof(root), "%s/oci", bundle);
+    fd = open(view, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && setns(fd, CLONE_NEWNS) < 0) /* hosts with both cgroup versions */
+        fail_msg("%s cannot be entered", view);
+    for (int i = 0; i < SINGLE_ROUNDS; i++) {
+        char id[32];
+        const char *const create[] = { "crun",     "--root", root, "create",
+                                       "--bundle", bundle,   id,   NULL };
+        const char *const start[] = { "crun", "--root", root, "start", id, NULL };
+        const char *const delete[] = { "crun", "--root", root, "delete", "--force", id, NULL };
+
+        (void)snprintf(id, sizeof(id), "bare%d", i);
+        both[i] = spawn_and_wait(create) + spawn_and_wait(start);
+        usleep(50000); /* as above */
+        removal[i] = spawn_and_wait(delete);
+    }
+    printf("bare crun create and start  %8.1f ms\n", median(both, SINGLE_ROUNDS));
+    printf("bare crun kill and delete   %8.1f ms\n", median(removal, SINGLE_ROUNDS));
+    (void)fflush(stdout);
+}
+
+static void bench_bare(void)
+{
+    struct container_spec spec;
+    char bundle[128], message[1024], command[256];
+    pid_t pid;
+    int status = -1;
+
+    spec_of(&spec, "bare", 0);
+    assert_int_equal(create_and_start(&fx, &spec, message), 0);
+    (void)snprintf(bundle, sizeof(bundle), "%s/bare", fx.dir);
+    write_bare_bundle(bundle, spec.id);
+    (void)fflush(stdout);
+    pid = fork(); /* its mounts will be others */
+    if (pid == 0) {
+        time_bare(bundle);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    (void)snprintf(command, sizeof(command), "rm -rf %s", bundle);
+    assert_int_equal(system(command), 0);
+    remove_container(&fx, spec.id, REMOVE_FORCE);
+    fields_deinit(&container_spec_type, &spec);
+}
+
 struct many {
     char id[64];
     struct waited waited;
@@ -182,6 +280,8 @@ int main(int argc, char **argv)
     fixture_init(&fx);
     fixture_import_busybox(&fx);
     bench_single();
+    if (system("command -v crun >/dev/null") == 0)
+        bench_bare();
     bench_many(count > MANY_MAX ? MANY_MAX : count);
     fixture_deinit(&fx);
     return 0;

@@ -117,6 +117,7 @@ void fixture_open(struct fixture *f)
                                      .state_dir = f->state_dir,
                                      .run_dir = f->run_dir,
                                      .cgroup_parent = f->cgroup_parent,
+                                     .oci_runtime = f->oci_runtime,
                                      .insecure_registries = f->insecure,
                                      .owner = f,
                                      .on_ready = on_ready,
@@ -135,9 +136,15 @@ void fixture_open(struct fixture *f)
 
 void fixture_init(struct fixture *f)
 {
+    fixture_init_with(f, NULL);
+}
+
+void fixture_init_with(struct fixture *f, const char *oci_runtime)
+{
     static int number;
 
     memset(f, 0, sizeof(*f));
+    f->oci_runtime = oci_runtime;
     assert_int_equal(uv_loop_init(&f->loop), 0);
     (void)snprintf(f->dir, sizeof(f->dir), "/tmp/shoal-test-%d-%d", (int)getpid(), ++number);
     (void)snprintf(f->state_dir, sizeof(f->state_dir), "%s/state", f->dir);

@@ -30,6 +30,7 @@ struct fixture {
     char ready_message[512];
     struct noted_event events[EVENTS_MAX];
     size_t event_count;
+    const char *oci_runtime;     /* NULL: the default */
     const char *const *insecure; /* NULL-terminated, for the registry tests */
     void (*hook)(struct fixture *f, enum container_event_kind kind,
                  const struct container_info *info); /* within each event; or NULL */
@@ -47,6 +48,7 @@ struct fixture {
 /* Why tests that start containers cannot run here; NULL when they can. */
 const char *fixture_missing(void);
 
+void fixture_init_with(struct fixture *f, const char *oci_runtime);
 void fixture_init(struct fixture *f);           /* directories, open, wait until ready */
 void fixture_open(struct fixture *f);           /* after fixture_close() */
 void fixture_close(struct fixture *f);          /* containers go on */

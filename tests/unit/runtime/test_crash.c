@@ -36,12 +36,12 @@ struct slot {
     enum { SLOT_CREATE, SLOT_START, SLOT_STOP, SLOT_REMOVE } next;
 };
 
-static void note(const struct slot *s, const char *what)
+static void note(int journal, const char *what, const char *name)
 {
-    char line[64];
-    int len = snprintf(line, sizeof(line), "%s %s\n", what, s->id);
+    char line[128];
+    int len = snprintf(line, sizeof(line), "%s %.64s\n", what, name);
 
-    if (write(s->journal, line, (size_t)len) != len)
+    if (write(journal, line, (size_t)len) != len)
         abort();
 }
 
@@ -56,7 +56,7 @@ static void on_step(void *owner, int err, const char *message)
         dprintf(s->journal, "failed %s %s\n", s->id, message);
         _exit(1);
     }
-    note(s, done[s->next]);
+    note(s->journal, done[s->next], s->id);
     s->next = (s->next + 1) % 4;
     go_on(s);
 }
@@ -70,7 +70,7 @@ static void go_on(struct slot *s)
     case SLOT_CREATE:
         (void)snprintf(s->id, sizeof(s->id), "s%dr%dp%d", s->number, s->round++, (int)getpid());
         spec_init(&spec, s->id, "trap 'exit 0' TERM; while :; do sleep 0.02; done");
-        note(s, "creating");
+        note(s->journal, "creating", s->id);
         runtime_container_create(rt, &spec, on_step, s);
         fields_deinit(&container_spec_type, &spec);
         break;
@@ -78,19 +78,67 @@ static void go_on(struct slot *s)
         runtime_container_start(rt, s->id, on_step, s);
         break;
     case SLOT_STOP:
-        note(s, "stopping");
+        note(s->journal, "stopping", s->id);
         runtime_container_stop(rt, s->id, 9, 0, on_step, s);
         break;
     case SLOT_REMOVE:
-        note(s, "removing");
+        note(s->journal, "removing", s->id);
         runtime_container_remove(rt, s->id, REMOVE_STOPPED, on_step, s);
         break;
     }
 }
 
+/* Images come and go beside the containers: blobs, layers and names are at every stage. */
+struct image_slot {
+    struct fixture *fixture;
+    int journal, round;
+    char name[64], tar[128];
+    bool is_there;
+};
+
+static void turn_image(struct image_slot *s);
+
+static void on_image_removed(void *owner, int err, const char *message)
+{
+    struct image_slot *s = owner;
+
+    if (err < 0) {
+        dprintf(s->journal, "failed %s %s\n", s->name, message);
+        _exit(1);
+    }
+    s->is_there = false;
+    turn_image(s);
+}
+
+static void on_imported(void *owner, int err, const char *message, const struct image_info *image)
+{
+    struct image_slot *s = owner;
+
+    (void)image;
+    if (err < 0) {
+        dprintf(s->journal, "failed %s %s\n", s->name, message);
+        _exit(1);
+    }
+    note(s->journal, "imported", s->name);
+    s->is_there = true;
+    turn_image(s);
+}
+
+static void turn_image(struct image_slot *s)
+{
+    if (s->is_there) {
+        note(s->journal, "untagging", s->name);
+        runtime_image_remove(s->fixture->rt, s->name, on_image_removed, s);
+        return;
+    }
+    (void)snprintf(s->name, sizeof(s->name), "i%dp%d", s->round++, (int)getpid());
+    runtime_image_import(s->fixture->rt, s->tar, -1, s->name, NULL, on_imported, s);
+}
+
 static int be_victim(const char *dir, const char *cgroup_parent)
 {
     static struct slot slots[SLOTS];
+    static struct image_slot images;
     static struct fixture f;
     char path[128];
     int journal;
@@ -110,6 +158,9 @@ static int be_victim(const char *dir, const char *cgroup_parent)
         slots[i] = (struct slot){ .fixture = &f, .journal = journal, .number = i };
         go_on(&slots[i]);
     }
+    images = (struct image_slot){ .fixture = &f, .journal = journal };
+    (void)snprintf(images.tar, sizeof(images.tar), "%s/other.tar", dir);
+    turn_image(&images);
     return uv_run(&f.loop, UV_RUN_DEFAULT); /* until it is killed */
 }
 
@@ -162,19 +213,25 @@ static size_t count_entries(const char *dir)
     return n;
 }
 
-static size_t count_conmons(void)
+/* What the command prints. */
+static size_t count_by(const char *command)
 {
-    char command[256];
     unsigned long n = 0;
-    FILE *p;
+    FILE *p = popen(command, "r");
 
-    (void)snprintf(command, sizeof(command), "ps -eo args= | grep -c '[c]onmon.*%s'", fx.run_dir);
-    p = popen(command, "r");
     if (p != NULL && fscanf(p, "%lu", &n) != 1)
         n = 0;
     if (p != NULL)
         pclose(p);
     return n;
+}
+
+static size_t count_conmons(void)
+{
+    char command[256];
+
+    (void)snprintf(command, sizeof(command), "ps -eo args= | grep -c '[c]onmon.*%s'", fx.run_dir);
+    return count_by(command);
 }
 
 struct tally {
@@ -211,6 +268,49 @@ static void judge_losses(const char *journal)
             runtime_container_inspect(fx.rt, id) == NULL)
             fail_msg("container %s is lost", id);
     }
+}
+
+static void on_found(void *owner, int err, const char *message, const struct image_info *image)
+{
+    (void)image;
+    on_waited(owner, err, message);
+}
+
+static void on_pruned(void *owner, int err, const char *message, uint64_t count, uint64_t bytes)
+{
+    (void)count;
+    (void)bytes;
+    on_waited(owner, err, message);
+}
+
+/* An image that was there is there, whole; and nothing stays of those that were half there. */
+static void judge_images(const char *journal)
+{
+    struct waited pruned = { .fixture = &fx };
+    char what[32], name[64], path[256];
+    int used;
+
+    for (const char *p = journal; sscanf(p, "%31s %63s\n%n", what, name, &used) == 2; p += used) {
+        struct waited found = { .fixture = &fx }, removed = { .fixture = &fx };
+
+        if (strcmp(what, "imported") != 0)
+            continue;
+        runtime_image_inspect(fx.rt, name, on_found, &found);
+        (void)wait_call(&found);
+        if (found.err < 0 && !journal_has(journal, "untagging", name))
+            fail_msg("image %s is lost: %s", name, found.message);
+        runtime_image_remove(fx.rt, name, on_waited, &removed);
+        (void)wait_call(&removed); /* it may be gone */
+    }
+    runtime_image_prune(fx.rt, PRUNE_UNUSED, on_pruned, &pruned);
+    assert_int_equal(wait_call(&pruned), 0);
+    (void)snprintf(path, sizeof(path), "%s/layers", fx.state_dir);
+    assert_int_equal(count_entries(path), 1); /* the directory of their names */
+    (void)snprintf(path, sizeof(path), "%s/layers/chain", fx.state_dir);
+    assert_int_equal(count_entries(path), 0);
+    (void)snprintf(path, sizeof(path), "find %s/blobs -type f | wc -l", fx.state_dir);
+    assert_int_equal(count_by(path), 0);
+    fixture_import_busybox(&fx); /* for the next round */
 }
 
 static void note_stopping(void *owner, const struct container_info *info)
@@ -261,6 +361,7 @@ static void judge(void)
         runtime_container_remove(fx.rt, t.ids[i], REMOVE_FORCE, on_waited, &w);
         assert_int_equal(wait_call(&w), 0);
     }
+    judge_images(t.journal);
     fixture_close(&fx);
     if (count_conmons() != 0) {
         char command[256];
@@ -272,6 +373,18 @@ static void judge(void)
     }
     (void)snprintf(path, sizeof(path), "%s/journal", fx.dir);
     (void)unlink(path);
+}
+
+/* A layer of its own, so that it is unpacked each time. */
+static void write_other_tar(void)
+{
+    char command[512];
+
+    (void)snprintf(command, sizeof(command),
+                   "mkdir -p %s/other/etc && seq 200000 >%s/other/etc/numbers && "
+                   "cp /bin/busybox %s/other/ && tar -C %s/other -cf %s/other.tar .",
+                   fx.dir, fx.dir, fx.dir, fx.dir, fx.dir);
+    assert_int_equal(system(command), 0);
 }
 
 static void test_killed_at_any_moment(void **state)
@@ -290,6 +403,7 @@ static void test_killed_at_any_moment(void **state)
     prng_init(&prng, seed);
     fixture_init(&fx);
     fixture_import_busybox(&fx);
+    write_other_tar();
     fixture_close(&fx);
     for (int i = 0; i < crashes; i++) {
         pid_t pid = fork();

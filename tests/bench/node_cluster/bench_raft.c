@@ -29,6 +29,7 @@
 
 #include "base/attr.h"
 #include "base/check.h"
+#include "base/err.h"
 #include "base/units.h"
 
 #define MEMBERS       3
@@ -37,6 +38,8 @@
 #define SAMPLES_MAX   (8u << 20)
 #define TAG_BASE      UINT64_C(1000) /* below are members' ids */
 #define REQUEST_BYTES (4 + 8 + 1 + 8 + VALUE_BYTES)
+
+enum { NO_ANSWER = -1, NOT_ASKED = -2 };
 
 struct bench {
     const char *dir;
@@ -134,7 +137,8 @@ static size_t put_frame(uint8_t *out, uint64_t tag, char op, const void *arg, si
     return 13 + len;
 }
 
-/* One question to one member, answered within `timeout_ms`: its value, or < 0. */
+/* One question to one member, answered within `timeout_ms`: its value, the error that it answers,
+ * NO_ANSWER, or NOT_ASKED when there is nobody. */
 static int64_t ask(const struct bench *b, int id, char op, const void *arg, size_t len,
                    unsigned timeout_ms)
 {
@@ -142,12 +146,12 @@ static int64_t ask(const struct bench *b, int id, char op, const void *arg, size
                                .tv_usec = (suseconds_t)(timeout_ms % 1000) * 1000 };
     uint8_t frame[512], answer[ANSWER_BYTES];
     int fd = b->pids[id] > 0 ? dial(b, id) : -1;
-    int64_t result = -1;
+    int64_t result = NO_ANSWER;
     int32_t err;
     uint64_t value;
 
     if (fd < 0)
-        return -1;
+        return NOT_ASKED;
     CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)) == 0);
     len = put_frame(frame, TAG_BASE, op, arg, len);
     if (send(fd, frame, len, MSG_NOSIGNAL) == (ssize_t)len &&
@@ -328,6 +332,13 @@ static int ask_once(struct bench *b, const char *id, const char *op)
     return answer < 0;
 }
 
+static void wait_for_all(const struct bench *b)
+{
+    for (int id = 1; id <= MEMBERS; id++)
+        while (ask(b, id, 'L', "", 0, 200) < 0)
+            sleep_ms(5);
+}
+
 /* Time from the signal until another member has taken and applied a write. */
 static uint64_t lose_leader(struct bench *b, int number)
 {
@@ -335,9 +346,7 @@ static uint64_t lose_leader(struct bench *b, int number)
     int leader = find_leader(b);
     uint64_t begin;
 
-    for (int id = 1; id <= MEMBERS; id++)
-        while (ask(b, id, 'L', "", 0, 200) < 0)
-            sleep_ms(5);
+    wait_for_all(b);
     (void)ask(b, leader, 'P', arg, sizeof(arg), 1000);
     sleep_ms(700); /* everybody has heard from it */
     begin = now_ns();
@@ -366,6 +375,55 @@ static void run_losses(struct bench *b, const char *what, int number, unsigned c
     qsort(samples, sample_count, sizeof(samples[0]), compare_u64);
     printf("shoal %s, %u times: p50 %.0f ms  p99 %.0f ms  max %.0f ms\n", what, count,
            sample_ms(0.5), sample_ms(0.99), sample_ms(1.0));
+    (void)fflush(stdout);
+}
+
+/* One client writes without a pause while the leader is told to stop, and goes to the next member
+ * with what it is refused: how long its longest write takes. A write of which nobody can say
+ * whether it happened has failed. */
+static uint64_t hand_over(struct bench *b, unsigned *failed)
+{
+    uint8_t arg[8 + VALUE_BYTES] = { 0 };
+    int leader = find_leader(b), target = leader;
+    uint64_t longest = 0, end = now_ns() + NS_PER_S;
+    pid_t pid = fork();
+
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        sleep_ms(300);
+        (void)kill(b->pids[leader], SIGTERM);
+        _exit(0);
+    }
+    while (now_ns() < end) {
+        uint64_t begin = now_ns();
+        int64_t result;
+
+        while ((result = ask(b, target, 'P', arg, sizeof(arg), 1000)) <= 0) {
+            *failed += result == NO_ANSWER || result == ERR_UNKNOWN_OUTCOME;
+            target = target % MEMBERS + 1;
+        }
+        longest = MAX(longest, now_ns() - begin);
+    }
+    CHECK(target != leader); /* else nobody took over */
+    (void)waitpid(pid, NULL, 0);
+    kill_member(b, leader, SIGKILL);
+    start_member(b, leader, false);
+    return longest;
+}
+
+static void run_hand_overs(struct bench *b, unsigned count)
+{
+    unsigned failed = 0;
+
+    sample_count = 0;
+    for (unsigned i = 0; i < count; i++) {
+        wait_for_all(b);
+        samples[sample_count++] = hand_over(b, &failed);
+    }
+    qsort(samples, sample_count, sizeof(samples[0]), compare_u64);
+    printf("shoal leader stopped under load, %u times: longest write p50 %.0f ms  max %.0f ms  "
+           "failed writes %u\n",
+           count, sample_ms(0.5), sample_ms(1.0), failed);
     (void)fflush(stdout);
 }
 
@@ -413,6 +471,7 @@ int main(int argc, char **argv)
         start_cluster(&b, false);
         run_losses(&b, "leader killed", SIGKILL, b.kills);
         run_losses(&b, "leader stopped", SIGTERM, MIN(b.kills, 10));
+        run_hand_overs(&b, MIN(b.kills, 10));
         kill_all(&b);
     }
     free(samples);

@@ -45,7 +45,7 @@ install_etcd() {
 
 build_etcd_load() {
     cp "$SHOAL_SOURCE/tests/bench/raft/etcd_load.go" "$work/"
-    (cd "$work" && HOME=$work GO111MODULE=off GOPATH=/usr/share/gocode GOFLAGS=-p=2 GOCACHE=$work/go-cache \
+    (cd "$work" && HOME=$work GO111MODULE=off GOPATH=/usr/share/gocode GOFLAGS=-p=2 GOCACHE=$SHOAL_BUILD/go-cache \
         go build -o etcd_load etcd_load.go)
 }
 

@@ -1,8 +1,10 @@
 /* The figures of docs/benchmarks/gossip.md: detection, false positives, dissemination, healing and
  * load in the simulator, the core beside models of memberlist's and SWIM's rules, same seeds and
  * same faults. Options: --quick (a tenth of the trials), --max=N (no larger groups), --large[=N]
- * (groups of 10 000; ours needs about 12 GiB), --only=RULES (for --large), or names of tables. */
+ * (groups of 10 000; ours needs about 12 GiB), --only=RULES (of crash and --large), or names of
+ * tables. */
 #include <malloc.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +15,7 @@
 #include "chaos/sim/gossip_world.h"
 
 #define SETTLE_S      3 /* after the join */
-#define LARGE_CRASHES 3 /* for each loss */
+#define LARGE_CRASHES 3 /* for each loss, of 10 000 members; of fewer more */
 
 static unsigned divisor = 1;           /* of the number of trials */
 static unsigned size_max = UINT32_MAX; /* of a group */
@@ -51,7 +53,7 @@ static double percentile(struct samples *s, double p)
     if (s->count == 0)
         return -1;
     qsort(s->list, s->count, sizeof(*s->list), compare);
-    return s->list[MIN((size_t)(p * (double)s->count), s->count - 1)];
+    return s->list[MAX((size_t)ceil(p * (double)s->count), 1) - 1]; /* nearest rank */
 }
 
 static double seconds(mono_ns t)
@@ -106,14 +108,19 @@ static mono_ns watch_run(struct watch *watch, struct world *w, unsigned others, 
     return watch->seen < others ? MONO_NEVER : world_now(w) - from;
 }
 
+/* A group that has formed on a good network; then the loss begins. */
 static struct world *joined(struct world_config *cfg)
 {
-    struct world *w = world_new(cfg);
+    double loss = cfg->loss;
+    struct world *w;
 
+    cfg->loss = 0;
+    w = world_new(cfg);
     CHECK(w != NULL);
     world_run(w, cfg->join_spread + NS_PER_MS);
     if (cfg->engine == &world_shoal)
         CHECK(world_converge(w, 120 * NS_PER_S) != MONO_NEVER);
+    world_set_loss(w, loss);
     world_run(w, world_now(w) + SETTLE_S * NS_PER_S);
     return w;
 }
@@ -136,6 +143,11 @@ static struct world_config config(const struct world_engine *engine, unsigned n,
 }
 
 /* --- tables */
+
+static bool is_wanted(const struct world_engine *engine)
+{
+    return only == NULL || strcmp(only, engine->name) == 0;
+}
 
 /* The crashes of one row of the table. */
 struct crashes {
@@ -203,19 +215,76 @@ static void crash_header(void)
            "|---|---|---|---|---|---|---|---|---|\n");
 }
 
+/* One large group of each kind: joined once, then the loss is raised and members crash. */
+static void large_group(const struct world_engine *engine, unsigned n)
+{
+    struct watch watch = { 0 };
+    struct world_config cfg = config(engine, n, 0, 1, &watch);
+    clock_t started = clock();
+    unsigned up = n, crashes = MAX(LARGE_CRASHES * 10000 / n / 2, LARGE_CRASHES);
+    struct world *w;
+
+    cfg.join_spread = cfg.contact_count = 0;
+    w = world_new(&cfg);
+    CHECK(w != NULL);
+    world_run(w, 0);
+    if (engine == &world_shoal)
+        world_acquaint(w);
+    fprintf(stderr, "%s: %u members know each other; %.0f s of CPU\n", engine->name, n,
+            (double)(clock() - started) / CLOCKS_PER_SEC);
+    world_run(w, SETTLE_S * NS_PER_S);
+    CHECK(world_is_converged(w));
+    for (size_t l = 0; l < ARRAY_LEN(losses); l++) {
+        struct crashes c = { 0 };
+
+        world_set_loss(w, losses[l]);
+        for (unsigned k = 0; k < crashes; k++) {
+            world_run(w, world_now(w) + 2 * NS_PER_S);
+            crash_one(&c, w, &watch, up--);
+        }
+        crash_row(&c, engine, n, losses[l]);
+    }
+    fprintf(stderr, "%s: false verdicts %llu; %.1f packets/s each; %.0f s of CPU, %.1f GiB\n",
+            engine->name, (unsigned long long)world_count(w).false_any,
+            (double)world_count(w).packets / seconds(world_now(w)) / n,
+            (double)(clock() - started) / CLOCKS_PER_SEC,
+            (double)mallinfo2().uordblks / (1024.0 * 1024 * 1024));
+    world_free(w);
+    free(watch.holds);
+}
+
+static void large_groups(unsigned n)
+{
+    for (size_t e = 0; e < ARRAY_LEN(engines); e++) {
+        if (is_wanted(engines[e]))
+            large_group(engines[e], n);
+    }
+}
+
+static void large(unsigned n)
+{
+    crash_header();
+    large_groups(n);
+}
+
 static void crash_table(void)
 {
     static const struct {
         unsigned n, trials;
-    } sizes[] = { { 3, 200 }, { 10, 100 }, { 100, 100 }, { 1000, 10 } };
+    } sizes[] = { { 3, 200 }, { 10, 100 }, { 100, 400 } };
 
     crash_header();
     for (size_t s = 0; s < ARRAY_LEN(sizes) && sizes[s].n <= size_max; s++) {
         for (size_t l = 0; l < ARRAY_LEN(losses); l++) {
-            for (size_t e = 0; e < ARRAY_LEN(engines); e++)
-                crash_trials(engines[e], sizes[s].n, losses[l], MAX(sizes[s].trials / divisor, 2));
+            for (size_t e = 0; e < ARRAY_LEN(engines); e++) {
+                if (is_wanted(engines[e]))
+                    crash_trials(engines[e], sizes[s].n, losses[l],
+                                 MAX(sizes[s].trials / divisor, 2));
+            }
         }
     }
+    if (size_max >= 1000)
+        large_groups(1000);
 }
 
 /* Lifeguard's experiment: slow members stand still for seconds, again and again. */
@@ -391,53 +460,6 @@ static void memory_table(void)
         "itself\n",
         (bytes[1] - bytes[0]) / (sizes[1] - sizes[0]),
         (bytes[0] - sizes[0] * (bytes[1] - bytes[0]) / (sizes[1] - sizes[0])) / 1024);
-}
-
-/* One large group of each kind: joined once, then the loss is raised and members crash. */
-static void large_group(const struct world_engine *engine, unsigned n)
-{
-    struct watch watch = { 0 };
-    struct world_config cfg = config(engine, n, 0, 1, &watch);
-    clock_t started = clock();
-    unsigned up = n;
-    struct world *w;
-
-    cfg.join_spread = cfg.contact_count = 0;
-    w = world_new(&cfg);
-    CHECK(w != NULL);
-    world_run(w, 0);
-    if (engine == &world_shoal)
-        world_acquaint(w);
-    fprintf(stderr, "%s: %u members know each other; %.0f s of CPU\n", engine->name, n,
-            (double)(clock() - started) / CLOCKS_PER_SEC);
-    world_run(w, SETTLE_S * NS_PER_S);
-    CHECK(world_is_converged(w));
-    for (size_t l = 0; l < ARRAY_LEN(losses); l++) {
-        struct crashes c = { 0 };
-
-        world_set_loss(w, losses[l]);
-        for (unsigned k = 0; k < LARGE_CRASHES; k++) {
-            world_run(w, world_now(w) + 2 * NS_PER_S);
-            crash_one(&c, w, &watch, up--);
-        }
-        crash_row(&c, engine, n, losses[l]);
-    }
-    fprintf(stderr, "%s: false verdicts %llu; %.1f packets/s each; %.0f s of CPU, %.1f GiB\n",
-            engine->name, (unsigned long long)world_count(w).false_any,
-            (double)world_count(w).packets / seconds(world_now(w)) / n,
-            (double)(clock() - started) / CLOCKS_PER_SEC,
-            (double)mallinfo2().uordblks / (1024.0 * 1024 * 1024));
-    world_free(w);
-    free(watch.holds);
-}
-
-static void large(unsigned n)
-{
-    crash_header();
-    for (size_t e = 0; e < ARRAY_LEN(engines); e++) {
-        if (only == NULL || strcmp(only, engines[e]->name) == 0)
-            large_group(engines[e], n);
-    }
 }
 
 static void read_option(const char *text)

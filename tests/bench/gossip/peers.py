@@ -11,8 +11,9 @@ import subprocess
 import sys
 import time
 
-KILLS = 8
-QUIET = 20
+KILLS = int(os.environ.get("KILLS", 8))
+SETTLE = 10  # seconds, after the full view
+QUIET = 15   # seconds in which nothing happens and cost is measured
 
 
 class Shoal:
@@ -114,7 +115,7 @@ def measure(kind):
     g.listen(120, full)
     print(f"{kind.name}: {n} nodes started in {spawned:.2f} s, full view at all after "
           f"{time.time() - t:.2f} s{'' if full() else ' (INCOMPLETE)'}", flush=True)
-    g.listen(15)
+    g.listen(SETTLE)
     before, spent = loopback(), {i: cpu(p) for i, p in g.procs.items()}
     g.listen(QUIET)
     after = loopback()
@@ -132,7 +133,7 @@ def measure(kind):
         g.listen(60, lambda: len(g.down.get(victim, {})) >= len(live))
         seen = sorted(x - t for x in g.down.get(victim, {}).values())
         times.append(seen[-1] if len(seen) >= len(live) else float("inf"))
-        g.listen(4)
+        g.listen(3)
     times.sort()
     wrong += sum(len(d) for s, d in g.down.items() if not n // 2 <= s < n // 2 + KILLS)
     print(f"  kill -9 known by all, {KILLS} kills: median {times[KILLS // 2]:.2f} s, worst "

@@ -137,6 +137,25 @@ static void test_a_partition_heals_without_contacts(void **state)
     world_free(w);
 }
 
+/* Who has never heard anybody has only its contacts, and they may come last. */
+static void test_a_contact_that_does_not_answer_is_tried_for_ever(void **state)
+{
+    struct world_config cfg;
+    struct world *w;
+
+    (void)state;
+    world_config_init(&cfg);
+    cfg.node_count = 2;
+    w = world_new(&cfg);
+    assert_non_null(w);
+    world_set_group(w, 1, 1);
+    run_for(w, 600 * NS_PER_S);
+    assert_int_equal(stats_of(w, 1).member_count, 1);
+    world_heal(w);
+    assert_true(world_converge(w, 35 * NS_PER_S) != MONO_NEVER);
+    world_free(w);
+}
+
 static void test_one_node_alone_comes_back(void **state)
 {
     struct world *w = support_group(10, 13);
@@ -430,6 +449,7 @@ int main(void)
         cmocka_unit_test(test_a_restarted_node_is_back_at_once),
         cmocka_unit_test(test_a_partition_of_an_hour_heals_in_seconds),
         cmocka_unit_test(test_a_partition_heals_without_contacts),
+        cmocka_unit_test(test_a_contact_that_does_not_answer_is_tried_for_ever),
         cmocka_unit_test(test_one_node_alone_comes_back),
         cmocka_unit_test(test_leaving_is_not_failing),
         cmocka_unit_test(test_a_mass_restart_leaves_nobody_behind),

@@ -11,6 +11,8 @@
 #define MARK_BASE     0x53000000u
 #define PROTOCOL_TCP  6
 #define PORTS_BY_BYTE 8192 /* a bit for each port */
+#define ASKERS_MAX    65536
+#define ASKED_S       180 /* conntrack keeps a UDP flow with answers for 120 */
 
 uint32_t ingress_mark(const struct ip_addr *gateway4)
 {
@@ -114,7 +116,6 @@ static int write_leg(const struct id *network, struct buf *out)
                       "  chain source {\n"
                       "    oifname \"%s\" fib saddr type local masquerade\n"
                       "    oifname \"%s\" iifname \"shoal0\" masquerade\n"
-                      "    oifname \"%s\" meta l4proto udp masquerade\n"
                       "  }\n"
                       "  chain loopback {\n"
                       "    iifname \"%s\" ip daddr 127.0.0.0/8 drop\n"
@@ -125,7 +126,7 @@ static int write_leg(const struct id *network, struct buf *out)
                       "  chain through_host {\n"
                       "    iifname \"%s\" ct direction original drop\n"
                       "  }\n",
-                      name, name, name, name, name, name);
+                      name, name, name, name, name);
 }
 
 #define INGRESS_CLEAR "table inet shoal_ingress\ndelete table inet shoal_ingress\n"
@@ -170,6 +171,11 @@ int ingress_write_host(const struct services_table *table, const struct id *node
 
 /* --- Sandboxes ------------------------------------------------------------------------------- */
 
+static bool is_gateway(const struct backend *b)
+{
+    return b->gateway && !ip_is_none(&b->ip4);
+}
+
 static int write_gateways(const struct services_table *table, const struct id *network,
                           struct buf *out, size_t *written)
 {
@@ -180,7 +186,7 @@ static int write_gateways(const struct services_table *table, const struct id *n
     while (rc == 0 && net != NULL && map_next(&net->backends, &it)) {
         const struct backend *b = it.value;
 
-        if (!b->gateway || ip_is_none(&b->ip4))
+        if (!is_gateway(b))
             continue;
         rc = buf_printf(out, "%s\n      %02x:%02x:%02x:%02x:%02x:%02x : 0x%08" PRIx32,
                         (*written)++ == 0 ? "  map gateways {\n    type ether_addr : mark\n"
@@ -190,6 +196,17 @@ static int write_gateways(const struct services_table *table, const struct id *n
                         ingress_mark(&b->ip4));
     }
     return rc;
+}
+
+static bool has_gateway(const struct services_table *table, const struct id *network)
+{
+    const struct service_net *net = services_table_net(table, network);
+    struct map_iter it = { 0 };
+
+    while (net != NULL && map_next(&net->backends, &it))
+        if (is_gateway(it.value))
+            return true;
+    return false;
 }
 
 int ingress_write_sandbox(const struct services_table *table, const struct id *networks,
@@ -212,4 +229,47 @@ int ingress_write_sandbox(const struct services_table *table, const struct id *n
                                "    type route hook output priority mangle\n"
                                "    ct direction reply ct mark != 0 meta mark set ct mark\n"
                                "  }\n");
+}
+
+/* An unconnected UDP socket answers from whatever address the route to the client suggests, which
+ * belongs to no connection. So who asked, and where, is kept for a while; before an answer meets
+ * the connections it gets the address that was asked, and the way back. A table of its own, that
+ * stays when the others are replaced: what was asked before is answered after. */
+int ingress_write_datagrams(const struct services_table *table, const struct id *networks,
+                            size_t count, struct buf *out)
+{
+    bool has = false;
+
+    for (size_t i = 0; i < count; i++)
+        has = has || has_gateway(table, &networks[i]);
+    if (!has)
+        return 0;
+    return buf_printf(out,
+                      "table inet shoal_datagrams {\n"
+                      "  map asked {\n"
+                      "    type ipv4_addr . inet_service . inet_service : ipv4_addr\n"
+                      "    size %d; flags dynamic,timeout; timeout %ds\n"
+                      "  }\n"
+                      "  map through {\n"
+                      "    type ipv4_addr . inet_service . inet_service : mark\n"
+                      "    size %d; flags dynamic,timeout; timeout %ds\n"
+                      "  }\n"
+                      "  chain arriving { type filter hook prerouting priority -149; }\n"
+                      "  chain answers { type route hook output priority raw; }\n"
+                      "}\n"
+                      "flush chain inet shoal_datagrams arriving\n"
+                      "flush chain inet shoal_datagrams answers\n"
+                      "table inet shoal_datagrams {\n"
+                      "  chain arriving {\n"
+                      "    meta l4proto != udp return\n"
+                      "    ct direction original ct mark != 0"
+                      " update @asked { ip saddr . udp sport . udp dport : ip daddr }"
+                      " update @through { ip saddr . udp sport . udp dport : ct mark }\n"
+                      "  }\n"
+                      "  chain answers {\n"
+                      "    meta mark set ip daddr . udp dport . udp sport map @through"
+                      " ip saddr set ip daddr . udp dport . udp sport map @asked\n"
+                      "  }\n"
+                      "}\n",
+                      ASKERS_MAX, ASKED_S, ASKERS_MAX, ASKED_S);
 }

@@ -5,9 +5,10 @@
  *     the sandbox marks the connection with the gateway whose MAC it came from, and routes what it
  *     answers back through that gateway, where the DNAT is undone
  *
- * So services see the client's address, whichever node it came to. Two cases are masqueraded as
- * the gateway: connections of the host itself and of its sandboxes, which have no address that
- * could be routed back, and UDP, where an unconnected socket would answer from the wrong address.
+ * So services see the client's address, whichever node it came to. Connections of the host itself
+ * and of its sandboxes are masqueraded as the gateway: they have no address that could be routed
+ * back. Answers of unconnected UDP sockets get the address that was asked before conntrack sees
+ * them, and a sandbox without any other way takes the one through a gateway for UDP.
  */
 #ifndef OVERLAYNET_INGRESS_H
 #define OVERLAYNET_INGRESS_H
@@ -33,5 +34,10 @@ NODISCARD int ingress_write_host(const struct services_table *table, const struc
 /* Appends what a sandbox's table needs to route answers back; nothing when there is no gateway. */
 NODISCARD int ingress_write_sandbox(const struct services_table *table, const struct id *networks,
                                     size_t count, struct buf *out);
+
+/* Appends a table for answers of unconnected UDP sockets; nothing when there is no gateway. It
+ * stays when the table above is replaced. */
+NODISCARD int ingress_write_datagrams(const struct services_table *table, const struct id *networks,
+                                      size_t count, struct buf *out);
 
 #endif /* OVERLAYNET_INGRESS_H */

@@ -23,7 +23,8 @@
 #define MESSAGE_ROOM 4096
 #define ANSWER_ROOM  32768
 
-#define MARKED_RULE_PRIORITY 5380 /* after the table of local addresses, before the main one */
+#define MARKED_RULE_PRIORITY 5380  /* after the table of local addresses, before the main one */
+#define LAST_RULE_PRIORITY   40000 /* after all that exist from the start */
 
 struct netlink {
     struct mnl_socket *socket;
@@ -357,19 +358,39 @@ int netlink_set_route(struct netlink *nl, const struct ip_prefix *to, const stru
     return request(nl, h);
 }
 
-static int add_marked_rule(struct netlink *nl, uint32_t mark)
+static struct nlmsghdr *begin_rule(struct netlink *nl, uint32_t table, uint32_t priority)
 {
     struct nlmsghdr *h = begin(nl, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL);
     struct fib_rule_hdr *r = mnl_nlmsg_put_extra_header(h, sizeof(*r));
-    int rc;
 
     r->family = AF_INET;
     r->action = FR_ACT_TO_TBL;
-    mnl_attr_put_u32(h, FRA_FWMARK, mark);
-    mnl_attr_put_u32(h, FRA_TABLE, mark);
-    mnl_attr_put_u32(h, FRA_PRIORITY, MARKED_RULE_PRIORITY);
-    rc = request(nl, h);
+    mnl_attr_put_u32(h, FRA_TABLE, table);
+    mnl_attr_put_u32(h, FRA_PRIORITY, priority);
+    return h;
+}
+
+static int add_rule(struct netlink *nl, struct nlmsghdr *h)
+{
+    int rc = request(nl, h);
+
     return rc == ERR_EXISTS ? 0 : rc;
+}
+
+static int add_marked_rule(struct netlink *nl, uint32_t mark)
+{
+    struct nlmsghdr *h = begin_rule(nl, mark, MARKED_RULE_PRIORITY);
+
+    mnl_attr_put_u32(h, FRA_FWMARK, mark);
+    return add_rule(nl, h);
+}
+
+int netlink_set_last_udp_table(struct netlink *nl, uint32_t table)
+{
+    struct nlmsghdr *h = begin_rule(nl, table, LAST_RULE_PRIORITY);
+
+    mnl_attr_put_u8(h, FRA_IP_PROTO, IPPROTO_UDP);
+    return add_rule(nl, h);
 }
 
 int netlink_set_marked_route(struct netlink *nl, uint32_t mark, const struct ip_addr *gateway)

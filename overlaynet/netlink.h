@@ -77,6 +77,9 @@ NODISCARD int netlink_set_route(struct netlink *nl, const struct ip_prefix *to,
 NODISCARD int netlink_set_marked_route(struct netlink *nl, uint32_t mark,
                                        const struct ip_addr *gateway);
 
+/* UDP (IPv4) that no other route takes goes by that routing table. */
+NODISCARD int netlink_set_last_udp_table(struct netlink *nl, uint32_t table);
+
 /* Runs an eBPF program on what comes in at an interface (clsact, direct action). */
 NODISCARD int netlink_set_ingress_program(struct netlink *nl, uint32_t index, int program_fd);
 

@@ -37,6 +37,8 @@ static int make_marked_routes(const struct services_apply_sandbox *a)
     rc = netlink_open(&nl);
     for (size_t i = 0; rc == 0 && i < a->gateway_count; i++)
         rc = netlink_set_marked_route(nl, ingress_mark(&a->gateways[i]), &a->gateways[i]);
+    if (rc == 0) /* an unmarked answer must find some route before the rules can say which */
+        rc = netlink_set_last_udp_table(nl, ingress_mark(&a->gateways[0]));
     netlink_close(nl);
     return rc;
 }

@@ -164,5 +164,7 @@ int vip_write_sandbox(const struct services_table *table, const struct id *netwo
                         w.slots, w.slots);
     if (rc == 0)
         rc = ingress_write_sandbox(table, networks, count, out);
-    return rc < 0 ? rc : buf_append_str(out, "}\n");
+    if (rc == 0)
+        rc = buf_append_str(out, "}\n");
+    return rc < 0 ? rc : ingress_write_datagrams(table, networks, count, out);
 }

@@ -243,6 +243,7 @@ struct client {
     char netns[OVERLAY_PATH_MAX];
     const char *name; /* asked of the resolver; NULL = do not ask */
     bool over_tcp;
+    bool over_udp;    /* the connection */
     char address[32]; /* the answer, then where it connects to */
     int rcode;
     int err; /* of connect(2) */
@@ -295,12 +296,14 @@ static void connect_to(struct client *c)
 {
     struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(PORT) };
     struct timeval limit = { .tv_sec = 5 };
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, (c->over_udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
 
     (void)inet_pton(AF_INET, c->address, &to.sin_addr);
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     c->err = connect(fd, (const struct sockaddr *)&to, sizeof(to)) < 0 ? errno : 0;
+    if (c->over_udp && c->err == 0 && send(fd, "who", 3, 0) != 3)
+        c->err = errno;
     if (c->err == 0 && recv(fd, c->peer_saw, sizeof(c->peer_saw) - 1, 0) <= 0)
         c->err = EIO;
     (void)close(fd);
@@ -392,21 +395,49 @@ static void serve(void *arg)
     }
 }
 
-static void listen_in(const struct id *sandbox)
+static int open_sandbox(const struct id *sandbox)
 {
-    struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(PORT) };
     char path[OVERLAY_PATH_MAX];
-    int netns, home;
+    int netns;
 
     overlay_sandbox_netns(overlay, sandbox, path);
     netns = netns_open_existing(path);
     assert_true(netns >= 0);
+    return netns;
+}
+
+static int bind_in(const struct id *sandbox, int type)
+{
+    struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(PORT) };
+    int netns = open_sandbox(sandbox), home, fd;
+
     assert_int_equal(netns_enter(netns, &home), 0);
-    server_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(server_fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
-    assert_int_equal(listen(server_fd, 8), 0);
+    fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
     netns_leave(home);
     (void)close(netns);
+    return fd;
+}
+
+static void listen_in(const struct id *sandbox)
+{
+    server_fd = bind_in(sandbox, SOCK_STREAM);
+    assert_int_equal(listen(server_fd, 8), 0);
+}
+
+/* The same over UDP, from a socket that is bound to no address. Ends when it cannot answer. */
+static void serve_datagrams(void *arg)
+{
+    struct sockaddr_in from;
+    socklen_t len = sizeof(from);
+    char text[32];
+
+    (void)arg;
+    while (recvfrom(server_fd, text, sizeof(text), 0, (struct sockaddr *)&from, &len) > 0) {
+        (void)inet_ntop(AF_INET, &from.sin_addr, text, sizeof(text));
+        if (sendto(server_fd, text, strlen(text), 0, (struct sockaddr *)&from, len) < 0)
+            return;
+    }
 }
 
 /* --- Tests ----------------------------------------------------------------------------------- */
@@ -576,10 +607,77 @@ static void test_published_port_leads_to_a_backend_that_sees_the_client(void **s
     (void)close(server_fd);
 }
 
+/* A way out of its own, whose address an unconnected socket would answer from. */
+static void give_a_way_out(const struct id *sandbox)
+{
+    const struct netlink_link near = { .name = "out0", .mtu = 1500 };
+    const struct netlink_link far = { .name = "out1", .mtu = 1500 };
+    const struct netlink_link up = { .up = true };
+    const struct ip_prefix everywhere = { 0 };
+    struct ip_addr own = make_ip("10.99.0.2"), gateway = make_ip("10.99.0.1");
+    int netns = open_sandbox(sandbox), home;
+    struct netlink *nl;
+
+    assert_int_equal(netns_enter(netns, &home), 0);
+    assert_int_equal(netlink_open(&nl), 0);
+    netns_leave(home);
+    assert_int_equal(netlink_add_veth(nl, &near, &far, netns), 0);
+    assert_int_equal(netlink_set_link(nl, netlink_index(nl, "out0"), &up), 0);
+    assert_int_equal(netlink_set_link(nl, netlink_index(nl, "out1"), &up), 0);
+    assert_int_equal(netlink_set_addr(nl, netlink_index(nl, "out0"), &own, 24), 0);
+    assert_int_equal(netlink_set_route(nl, &everywhere, &gateway, netlink_index(nl, "out0")), 0);
+    netlink_close(nl);
+    (void)close(netns);
+}
+
+/* Goes on where the test above ended. */
+static void test_published_udp_port_keeps_the_client_s_address_too(void **state)
+{
+    const struct overlay_published port = { .protocol = IPPROTO_UDP,
+                                            .published_port = PORT,
+                                            .target_port = PORT };
+    struct overlay_service web = { .network_id = ingress_id,
+                                   .service_id = service_id,
+                                   .name = "web",
+                                   .ports = &port,
+                                   .port_count = 1 };
+    struct client outside = { .address = "192.0.2.1", .over_udp = true };
+    struct client again = outside, local = { .address = "127.0.0.1", .over_udp = true };
+    uv_thread_t server;
+
+    (void)state;
+    if (!is_ready)
+        skip();
+    (void)snprintf(outside.netns, OVERLAY_PATH_MAX, "%s/world", dir);
+    memcpy(again.netns, outside.netns, sizeof(again.netns));
+    assert_int_equal(overlay_service_set(services, &web), 0);
+    server_fd = bind_in(&carol_id, SOCK_DGRAM);
+    assert_int_equal(uv_thread_create(&server, serve_datagrams, NULL), 0);
+    overlay_services_settle(services);
+    (void)uv_run(&loop, UV_RUN_NOWAIT);
+    attach_to(&ingress_id, &carol_id, "10.78.0.9", false);
+
+    run(&outside);
+    assert_int_equal(outside.err, 0);
+    assert_string_equal(outside.peer_saw, "192.0.2.10");
+    give_a_way_out(&carol_id);
+    run(&again);
+    assert_int_equal(again.err, 0);
+    assert_string_equal(again.peer_saw, "192.0.2.10");
+    run(&local);
+    assert_int_equal(local.err, 0);
+    assert_string_equal(local.peer_saw, "10.78.0.2");
+
+    (void)shutdown(server_fd, SHUT_RDWR);
+    assert_int_equal(uv_thread_join(&server), 0);
+    (void)close(server_fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_published_port_leads_to_a_backend_that_sees_the_client),
+        cmocka_unit_test(test_published_udp_port_keeps_the_client_s_address_too),
         cmocka_unit_test(test_name_leads_through_the_virtual_ip_to_a_ready_backend),
         cmocka_unit_test(test_other_names_are_asked_of_the_host_s_resolver),
     };

@@ -131,8 +131,10 @@ static void test_connections_through_a_gateway_are_marked_by_its_mac(void **stat
                    (unsigned)ingress_mark(&gateway));
     write_sandbox("blue", 0);
     assert_int_equal(count_of(needle), 1);
+    assert_int_equal(count_of("update @asked"), 1);
     write_sandbox("red", 0);
     assert_int_equal(count_of("gateways"), 0);
+    assert_int_equal(count_of("shoal_datagrams"), 0);
 }
 
 static void publish(const char *service, uint16_t from, uint16_t to)

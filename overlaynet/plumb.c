@@ -13,7 +13,7 @@
 
 #include "base/err.h"
 #include "base/list.h"
-#include "overlaynet/guard_bpf.h"
+#include "overlaynet/bridge_port.h"
 #include "overlaynet/netlink.h"
 #include "overlaynet/netns.h"
 #include "overlaynet/tap.h"
@@ -384,28 +384,6 @@ static struct guard_identity identity_of(const struct plumb_leg *leg)
     return who;
 }
 
-/* The bridge side of a leg: locked to its MAC, policed, then up. */
-static int set_up_port(struct wired_network *n, uint32_t port, const struct plumb_leg *leg)
-{
-    struct guard_identity who = identity_of(leg);
-    int program, rc;
-
-    program = guard_bpf_load(&who);
-    if (program < 0)
-        return program;
-    rc = netlink_set_ingress_program(n->nl, port, program);
-    (void)close(program); /* the kernel keeps it */
-    if (rc == 0)
-        rc = netlink_set_link(n->nl, port, &(struct netlink_link){ .master = n->bridge });
-    if (rc == 0)
-        rc = netlink_set_port(n->nl, port, NETLINK_PORT_CONTAINER);
-    if (rc == 0)
-        rc = netlink_set_fdb(n->nl, port, leg->mac);
-    if (rc == 0)
-        rc = netlink_set_link(n->nl, port, &(struct netlink_link){ .up = true });
-    return rc;
-}
-
 /* In the sandbox's namespace: what its interface may believe from others. */
 static void set_leg_sysctls(const struct plumb_leg *leg)
 {
@@ -491,6 +469,7 @@ static int connect_leg(struct plumb *p, struct netlink *nl, int netns, const str
                        unsigned *changes, char *why)
 {
     struct wired_network *n = find_network(p, &leg->network_id);
+    struct guard_identity who = identity_of(leg);
     char name[OVERLAY_IFNAME_MAX];
     struct netlink_found port;
     int rc;
@@ -510,7 +489,7 @@ static int connect_leg(struct plumb *p, struct netlink *nl, int netns, const str
     }
     if (rc == 0 && !is_port_right(n, &port)) {
         (*changes)++;
-        rc = set_up_port(n, port.index, leg);
+        rc = bridge_port_set_up(n->nl, port.index, n->bridge, NETLINK_PORT_CONTAINER, &who);
     }
     if (rc == 0)
         rc = set_up_leg(nl, netns, leg, changes);

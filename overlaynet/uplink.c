@@ -11,7 +11,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "overlaynet/guard_bpf.h"
+#include "overlaynet/bridge_port.h"
 #include "overlaynet/ipam.h"
 #include "overlaynet/netns.h"
 #include "overlaynet/nft.h"
@@ -218,25 +218,6 @@ static void mac_for(const struct id *sandbox_id, const struct ip_addr *addr,
     overlay_mac(sandbox_id, addr, 0, out);
 }
 
-static int set_up_port(struct uplink *u, uint32_t port, const struct guard_identity *who)
-{
-    int program = guard_bpf_load(who), rc;
-
-    if (program < 0)
-        return program;
-    rc = netlink_set_ingress_program(u->nl, port, program);
-    (void)close(program); /* the kernel keeps it */
-    if (rc == 0)
-        rc = netlink_set_link(u->nl, port, &(struct netlink_link){ .master = u->bridge });
-    if (rc == 0)
-        rc = netlink_set_port(u->nl, port, NETLINK_PORT_EGRESS);
-    if (rc == 0)
-        rc = netlink_set_fdb(u->nl, port, who->mac);
-    if (rc == 0)
-        rc = netlink_set_link(u->nl, port, &(struct netlink_link){ .up = true });
-    return rc;
-}
-
 static int set_up_sandbox(struct uplink *u, struct netlink *nl, int netns,
                           const struct ip_addr *addr4, const struct ip_addr *addr6)
 {
@@ -307,7 +288,7 @@ int uplink_connect(struct uplink *u, const struct id *sandbox_id, struct netlink
     }
     if (rc == 0 && !(port.up && port.locked && port.master == u->bridge)) {
         (*changes)++;
-        rc = set_up_port(u, port.index, &who);
+        rc = bridge_port_set_up(u->nl, port.index, u->bridge, NETLINK_PORT_EGRESS, &who);
     }
     if (rc == 0)
         rc = set_up_sandbox(u, sandbox, netns, &addr4, &addr6);

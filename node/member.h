@@ -22,7 +22,7 @@
 #include "node/cluster/enroll.h"
 #include "node/cluster/gossip_driver.h"
 #include "node/finder.h"
-#include "node/manager.h"
+#include "node/manager/manager.h"
 #include "node/options.h"
 
 struct member;

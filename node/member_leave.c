@@ -125,7 +125,7 @@ static void turn_demoting(struct member *m)
 
 static void turn_let_go(struct member *m)
 {
-    bool is_alone = is_last_manager(m) && manager_peer_count(m->manager) == 0;
+    bool is_alone = is_last_manager(m) && manager_voter_count(m->manager) == 1;
 
     if (!m->leave.is_let_go && !is_alone && !is_too_late(m))
         return;

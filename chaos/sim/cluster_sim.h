@@ -17,7 +17,7 @@
 #include "node/agent/host.h"
 #include "node/cluster/link.h"
 #include "node/finder.h"
-#include "node/manager.h"
+#include "node/manager/manager.h"
 #include "overlaynet/overlay.h"
 #include "raft/disk_mem.h"
 #include "runtime/runtime.h"

@@ -1,5 +1,5 @@
 /* Raft's member list against the store's nodes. The context of a member is its node's id. */
-#include "node/membership.h"
+#include "node/manager/membership.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,11 +1,12 @@
-/* node/membership.h - The managers that raft should have, from the nodes in the store. Pure.
+/* node/manager/membership.h - The managers that raft should have, from the nodes in the store.
+ * Pure.
  *
  * A node whose desired role is manager, and which has a raft id, becomes a voter; raft itself
  * lets it catch up as a learner first. A node whose desired role is worker, or which is gone,
  * leaves raft; its certificate follows. One change at a time, additions first, the leader last:
  * it hands leadership over before it goes. */
-#ifndef NODE_MEMBERSHIP_H
-#define NODE_MEMBERSHIP_H
+#ifndef NODE_MANAGER_MEMBERSHIP_H
+#define NODE_MANAGER_MEMBERSHIP_H
 
 #include "node/store/store.h"
 #include "raft/raft.h"
@@ -26,4 +27,4 @@ NODISCARD int membership_check(const struct store *s, const struct transaction *
 /* The node behind a raft id; NULL: unknown. */
 const struct node *membership_node(const struct store *s, raft_node_id raft_id);
 
-#endif /* NODE_MEMBERSHIP_H */
+#endif /* NODE_MANAGER_MEMBERSHIP_H */

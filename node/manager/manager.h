@@ -1,4 +1,4 @@
-/* node/manager.h - A manager's share of the cluster: log, store, decisions, dispatch.
+/* node/manager/manager.h - A manager's share of the cluster: log, store, decisions, dispatch.
  *
  * Wires raft_driver, store, store_disk, control and dispatcher together. Every manager has one;
  * only on the leader do control and dispatcher run.
@@ -11,8 +11,8 @@
  * The order of one change: proposed -> in the log of a majority -> on_apply: store_apply, its
  * result to the proposer, control and dispatcher told -> after the batch: the changed
  * objects go to LMDB on a worker, and the log may be compacted up to there. */
-#ifndef NODE_MANAGER_H
-#define NODE_MANAGER_H
+#ifndef NODE_MANAGER_MANAGER_H
+#define NODE_MANAGER_MANAGER_H
 
 #include <uv.h>
 
@@ -66,7 +66,7 @@ void manager_admit(struct manager *m, struct admit *a, struct transaction *out,
 
 bool manager_is_leader(const struct manager *m);
 const struct id *manager_leader(const struct manager *m); /* NULL: none is known */
-size_t manager_peer_count(const struct manager *m);       /* other members of the raft group */
+size_t manager_voter_count(const struct manager *m);      /* of raft; 0 while they change */
 /* Of a manager's node, as the leader sees it; of others only this node's own is known. */
 enum reachability manager_reachability(const struct manager *m, const struct id *node);
 
@@ -77,4 +77,4 @@ NODISCARD int manager_dispatch_frame(struct manager *m, const struct id *from,
                                      const struct dispatch *frame);
 void manager_link_down(struct manager *m, const struct id *node);
 
-#endif /* NODE_MANAGER_H */
+#endif /* NODE_MANAGER_MANAGER_H */

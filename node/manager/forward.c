@@ -1,6 +1,6 @@
 /* Two small flows on streams: ask and answer. Each is on a list of its struct forward, so that
  * forward_close() finds what is still under way. */
-#include "node/forward.h"
+#include "node/manager/forward.h"
 
 #include <errno.h>
 #include <stdlib.h>

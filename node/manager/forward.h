@@ -1,14 +1,15 @@
-/* node/forward.h - Proposals on their way to the leader.
+/* node/manager/forward.h - Proposals on their way to the leader.
  *
  * A manager that is not the leader sends the transaction over a stream of the FORWARD channel:
  *     follower -> leader   header: "propose"; data: the encoded transaction; finish
  *     leader -> follower   data: FORWARD_REPLY {err, why, index}; finish
  * It is proposed there at most once. When the stream ends without a reply the outcome is
  * unknown. The follower then waits until `index` is applied here. */
-#ifndef NODE_FORWARD_H
-#define NODE_FORWARD_H
+#ifndef NODE_MANAGER_FORWARD_H
+#define NODE_MANAGER_FORWARD_H
 
-#include "node/manager.h"
+#include "base/fields.h"
+#include "node/cluster/link.h"
 
 #define FORWARD_REPLY_FIELDS(X, S)              \
     X(S, 1, I64, ANY, err, NULL, OPTIONAL)      \
@@ -39,4 +40,4 @@ void forward_propose(struct forward *f, const struct id *leader, struct slice by
 /* The leader's side. */
 void forward_answer(struct forward_request *request, int err, const char *why, uint64_t index);
 
-#endif /* NODE_FORWARD_H */
+#endif /* NODE_MANAGER_FORWARD_H */

@@ -1,0 +1,159 @@
+/* Proposals and reads, from the call to the outcome. A follower forwards a proposal to the leader
+ * and waits until it is applied here, too; what comes from another manager is proposed here or
+ * refused, never forwarded again. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "node/manager/manager_impl.h"
+
+#define TRANSACTION_LEN_MAX (8 * MIB)
+
+/* Somebody who waits for the outcome of a proposal or a read. */
+struct waiter {
+    struct manager *manager;
+    manager_done done;
+    void *owner;
+    struct forward_request *forwarded; /* answers another manager instead */
+    uint64_t index;                    /* forwarded to the leader: applied there at */
+};
+
+static void answer(struct waiter *w, int err, const struct field_error *why, uint64_t index)
+{
+    if (w->forwarded != NULL)
+        forward_answer(w->forwarded, err, why->text[0] != '\0' ? why->text : err_text(err), index);
+    else
+        w->done(w->owner, err, why);
+    free(w);
+}
+
+static void on_proposed(void *owner, int err, raft_index index, int apply_result)
+{
+    struct waiter *w = owner;
+    struct field_error why = { "" };
+
+    if (err == 0 && apply_result < 0) {
+        err = apply_result;
+        why = machine_refusal(w->manager, index);
+    }
+    if (err < 0 && why.text[0] == '\0')
+        (void)snprintf(why.text, sizeof(why.text), "%s", err_text(err));
+    answer(w, err, &why, index);
+}
+
+/* The leader has applied it; the caller may read here once this manager has, too. */
+static void on_caught_up(void *owner, int err, raft_index index, int apply_result)
+{
+    struct waiter *w = owner;
+    struct field_error nothing = { "" };
+
+    (void)err; /* committed is committed: a failed read only means that we may lag */
+    (void)apply_result;
+    answer(w, 0, &nothing, index);
+}
+
+static void on_forwarded(void *owner, int err, const char *text, uint64_t index)
+{
+    struct waiter *w = owner;
+    struct field_error why = { "" };
+
+    w->index = index;
+    if (err == 0 && !w->manager->closing) {
+        raft_driver_read(w->manager->raft, on_caught_up, w);
+        return;
+    }
+    (void)snprintf(why.text, sizeof(why.text), "%s", text);
+    answer(w, err, &why, index);
+}
+
+static void propose_bytes(struct manager *m, struct slice bytes, struct waiter *w)
+{
+    struct raft_status status;
+
+    raft_driver_status(m->raft, &status);
+    if (status.role == RAFT_LEADER || w->forwarded != NULL) {
+        raft_driver_propose(m->raft, bytes, on_proposed, w);
+    } else if (!id_is_none(&m->leader)) {
+        forward_propose(m->forward, &m->leader, bytes, on_forwarded, w);
+    } else {
+        struct field_error why;
+
+        (void)snprintf(why.text, sizeof(why.text),
+                       "The swarm does not have a leader. It's possible that too few managers are "
+                       "online. Make sure more than half of the managers are online.");
+        answer(w, ERR_UNAVAILABLE, &why, 0);
+    }
+}
+
+void manager_propose(struct manager *m, struct transaction *t, manager_done done, void *owner)
+{
+    struct waiter *w = calloc(1, sizeof(*w));
+    struct field_error why = { "out of memory" };
+    struct buf bytes;
+    int rc = w == NULL ? -ENOMEM : 0;
+
+    buf_init(&bytes, TRANSACTION_LEN_MAX);
+    t->at = manager_wall_now();
+    t->author = m->cfg.node_id;
+    if (rc == 0)
+        rc = fields_encode(&transaction_type, t, &bytes, &why);
+    fields_deinit(&transaction_type, t);
+    if (rc < 0) {
+        free(w);
+        done(owner, rc, &why);
+    } else {
+        *w = (struct waiter){ .manager = m, .done = done, .owner = owner };
+        propose_bytes(m, buf_slice(&bytes), w);
+    }
+    buf_deinit(&bytes);
+}
+
+void request_on_forwarded(void *ctx, struct forward_request *request, struct slice bytes)
+{
+    struct manager *m = ctx;
+    struct waiter *w = calloc(1, sizeof(*w));
+
+    if (w == NULL || m->closing) {
+        free(w);
+        forward_answer(request, ERR_UNAVAILABLE, "this manager is stopping", 0);
+        return;
+    }
+    *w = (struct waiter){ .manager = m, .forwarded = request };
+    propose_bytes(m, bytes, w);
+}
+
+static void on_read(void *owner, int err, raft_index index, int apply_result)
+{
+    struct waiter *w = owner;
+    struct field_error why = { "" };
+
+    (void)apply_result;
+    if (err < 0)
+        (void)snprintf(why.text, sizeof(why.text),
+                       "The swarm does not have a leader. It's possible that too few managers are "
+                       "online. Make sure more than half of the managers are online.");
+    answer(w, err, &why, index);
+}
+
+void manager_read(struct manager *m, manager_done done, void *owner)
+{
+    struct waiter *w = calloc(1, sizeof(*w));
+    struct field_error why = { "out of memory" };
+
+    if (w == NULL) {
+        done(owner, -ENOMEM, &why);
+        return;
+    }
+    *w = (struct waiter){ .manager = m, .done = done, .owner = owner };
+    raft_driver_read(m->raft, on_read, w);
+}
+
+void manager_admit(struct manager *m, struct admit *a, struct transaction *out,
+                   struct field_error *err)
+{
+    *a = (struct admit){
+        .store = m->store, .ids = &m->ids, .wall = manager_wall_now(), .out = out, .err = err
+    };
+}

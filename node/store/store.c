@@ -255,6 +255,8 @@ static int undo_changes(struct store *s)
         }
         if (before.owned != NULL && rc == 0)
             rc = index_object(s, c->kind, before.owned);
+        if (rc < 0)
+            object_free(c->kind, before.owned); /* in no table any more */
     }
     return rc;
 }

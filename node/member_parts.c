@@ -16,6 +16,7 @@
 #include "node/disk/state_file.h"
 #include "node/images.h"
 #include "node/member_impl.h"
+#include "node/memory.h"
 #include "node/task_logs.h"
 
 #define RENEW_CHECK_MS (3600 * 1000)
@@ -204,6 +205,7 @@ static void on_renew_timer(uv_timer_t *timer)
 
     role_check_renewal(m);
     join_is_late(m);
+    memory_drop_start_pages(); /* everything has been opened by now */
 }
 
 /* identity, file and data_key are set. */

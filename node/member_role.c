@@ -298,18 +298,19 @@ void role_on_removed(void *ctx)
     member_stop_manager(m);
 }
 
+/* The links check their peers again by the new roots, and show them to those who join or renew. */
 static int take_trust(struct member *m, const struct cluster_record *record)
 {
-    struct trust trust = { .cluster = m->identity.trust.cluster };
+    struct trust trust = ca_trust(&m->identity.trust, record->roots.items, record->roots.count);
+    int rc;
 
-    for (size_t i = 0; i < record->roots.count && trust.root_count < TRUST_ROOTS_MAX; i++)
-        memcpy(trust.roots[trust.root_count++].key, record->roots.items[i].public_key,
-               CLUSTER_KEY_LEN);
-    if (trust.root_count == 0 || (trust.root_count == m->identity.trust.root_count &&
-                                  trust_has_root(&m->identity.trust, trust.roots[0].key)))
+    if (trust.root_count == 0 ||
+        (trust.root_count == m->identity.trust.root_count &&
+         memcmp(trust.roots, m->identity.trust.roots, sizeof(trust.roots)) == 0))
         return 0;
     m->identity.trust = trust;
-    return member_save(m);
+    rc = member_save(m);
+    return rc < 0 ? rc : links_set_identity(m->links, &m->identity);
 }
 
 void role_on_cluster(void *ctx, const struct cluster_record *record)
@@ -323,7 +324,7 @@ void role_on_cluster(void *ctx, const struct cluster_record *record)
     m->record = copy;
     m->has_record = true;
     if (take_trust(m, record) < 0)
-        log_warn("member", "the cluster's roots cannot be written");
+        log_warn("member", "the cluster's roots cannot be taken over");
     member_open_gossip(m, record);
     follow_role(m);
 }

@@ -74,3 +74,30 @@ struct trust_root ca_cross_sign(const struct ca *ca, const struct id *cluster,
     sign(ca, digest, root.cross_signature);
     return root;
 }
+
+static struct trust_root trust_root_of(const struct trust *known, const struct ca_root *root,
+                                       const struct ca_root *signer)
+{
+    struct trust_root out = { 0 };
+
+    for (size_t i = 0; i < known->root_count; i++) {
+        if (memcmp(known->roots[i].key, root->public_key, CLUSTER_KEY_LEN) == 0)
+            out = known->roots[i];
+    }
+    memcpy(out.key, root->public_key, CLUSTER_KEY_LEN);
+    if (signer != NULL && root->cross_signature.len == CLUSTER_SIGNATURE_LEN) {
+        memcpy(out.crossed_by, signer->public_key, CLUSTER_KEY_LEN);
+        memcpy(out.cross_signature, root->cross_signature.ptr, CLUSTER_SIGNATURE_LEN);
+    }
+    return out;
+}
+
+struct trust ca_trust(const struct trust *known, const struct ca_root *roots, size_t count)
+{
+    struct trust out = { .cluster = known->cluster };
+
+    for (size_t i = 0; i < count && i < TRUST_ROOTS_MAX; i++)
+        out.roots[out.root_count++] =
+            trust_root_of(known, &roots[i], i + 1 < count ? &roots[i + 1] : NULL);
+    return out;
+}

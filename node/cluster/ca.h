@@ -7,6 +7,7 @@
 #define NODE_CLUSTER_CA_H
 
 #include "node/cluster/cert.h"
+#include "node/object/cluster.h"
 
 /* Secret: wipe it with ca_deinit(). */
 struct ca {
@@ -31,5 +32,10 @@ struct trust_root ca_root(const struct ca *ca);
 /* The root of `next`, signed by `ca` for the rotation. */
 struct trust_root ca_cross_sign(const struct ca *ca, const struct id *cluster,
                                 const struct ca *next);
+
+/* What a node believes whose cluster's state has these roots: newest first, each signed by the one
+ * behind it while roots rotate. `known` is what it believed: a root of it whose signer has gone
+ * from the state keeps its signature, for nodes that still only know the signer. */
+struct trust ca_trust(const struct trust *known, const struct ca_root *roots, size_t count);
 
 #endif /* NODE_CLUSTER_CA_H */

@@ -174,6 +174,45 @@ static void test_a_rotated_root_is_followed_by_its_signatures(void **state)
     assert_int_equal(t.root_count, 1);
 }
 
+/* The state keeps what the old root signed; nodes that slept through the rotation need it. */
+static void test_roots_of_the_state_carry_their_signatures(void **state)
+{
+    struct trust known = { 0 }, asleep, shown;
+    struct ca_root roots[2] = { 0 };
+    struct trust_root crossed;
+    struct ca old, new;
+
+    (void)state;
+    ca_init(&old, (const uint8_t[CLUSTER_KEY_LEN]){ 1 });
+    ca_init(&new, (const uint8_t[CLUSTER_KEY_LEN]){ 2 });
+    memset(known.cluster.text, 'c', ID_LEN);
+    known.root_count = 1;
+    known.roots[0] = ca_root(&old);
+    asleep = known;
+    crossed = ca_cross_sign(&old, &known.cluster, &new);
+    memcpy(roots[0].public_key, new.root, CLUSTER_KEY_LEN);
+    roots[0].cross_signature =
+        (struct bytes){ .ptr = crossed.cross_signature, .len = CLUSTER_SIGNATURE_LEN };
+    memcpy(roots[1].public_key, old.root, CLUSTER_KEY_LEN);
+
+    shown = ca_trust(&known, roots, 2);
+    assert_int_equal(shown.root_count, 2);
+    trust_follow(&asleep, &shown);
+    assert_true(trust_has_root(&asleep, new.root));
+
+    asleep = known; /* the old root has gone from the state, its signature has not */
+    shown = ca_trust(&shown, roots, 1);
+    assert_int_equal(shown.root_count, 1);
+    trust_follow(&asleep, &shown);
+    assert_true(trust_has_root(&asleep, new.root));
+
+    roots[0].cross_signature.len = 0; /* unsigned: nobody follows */
+    asleep = known;
+    shown = ca_trust(&known, roots, 2);
+    trust_follow(&asleep, &shown);
+    assert_false(trust_has_root(&asleep, new.root));
+}
+
 static void test_following_stops_at_the_limit(void **state)
 {
     struct id cluster = make_id(1);
@@ -351,6 +390,7 @@ int main(void)
         cmocka_unit_test(test_who_is_believed_when),
         cmocka_unit_test(test_renewal_is_due_at_half_of_the_validity),
         cmocka_unit_test(test_a_rotated_root_is_followed_by_its_signatures),
+        cmocka_unit_test(test_roots_of_the_state_carry_their_signatures),
         cmocka_unit_test(test_following_stops_at_the_limit),
         cmocka_unit_test(test_a_token_names_its_root_and_carries_its_secret),
         cmocka_unit_test(test_texts_that_are_no_tokens),

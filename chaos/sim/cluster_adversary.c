@@ -326,6 +326,8 @@ static void on_tend(void *ctx, uint64_t arg)
     if (w->over)
         return;
     activate_one(w);
+    for (unsigned i = 0; i < w->computer_count; i++)
+        on_restart(&w->computers[i], 0); /* some take long to stop */
     sim_clock_after(&w->clock, NS_PER_S, on_tend, w, 0);
 }
 
@@ -341,7 +343,6 @@ void adversary_end(struct world *w)
             c->daemon->loop.paused_until = 0;
         if (c->daemon != NULL)
             loop_poke(&c->daemon->loop);
-        on_restart(c, 0); /* one that is about to stop is started by the restart that is due */
     }
     on_tend(w, 0);
 }

@@ -587,6 +587,7 @@ static void on_stop_manager_closed(void *ctx)
     if (d->loop.dead)
         return;
     d->host_closing = true;
+    d->serving = false; /* events of containers go nowhere from now on */
     host_close(d->host, on_host_closed, d);
 }
 

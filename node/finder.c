@@ -46,7 +46,7 @@ void finder_redirect(struct finder *f, const struct id *leader, mono_ns now)
         pause(f, now);
         return;
     }
-    if (f->state != FINDER_IDLE && id_equal(&f->target, leader))
+    if (f->state == FINDER_ASKING && id_equal(&f->target, leader))
         return;
     finder_add(f, leader);
     f->next = find(f, leader) % (f->manager_count == 0 ? 1 : f->manager_count);

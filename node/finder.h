@@ -30,7 +30,8 @@ void finder_init(struct finder *f);
 void finder_add(struct finder *f, const struct id *manager); /* known ones are kept as they are */
 void finder_remove(struct finder *f, const struct id *manager);
 
-/* The leader is known, from raft or a redirect: ask it next, now. */
+/* The leader is known, from raft or a redirect: ask it next, now. One that served already was
+ * elected anew, and knows nothing of those it served before. */
 void finder_redirect(struct finder *f, const struct id *leader, mono_ns now);
 void finder_served(struct finder *f, const struct id *by);                 /* a frame of it came */
 void finder_lost(struct finder *f, const struct id *manager, mono_ns now); /* its link went down */

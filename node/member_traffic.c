@@ -89,6 +89,18 @@ static void tell_all(struct member *m)
     }
 }
 
+/* Agents that this manager served when it led before take its silence for nothing new. */
+static void call_all(struct member *m)
+{
+    struct redirect r = { .leader = m->identity.cert.node };
+    const struct dispatch frame = { .kind = DISPATCH_REDIRECT, .redirect = &r };
+    struct store_iter it;
+
+    STORE_EACH(&it, manager_store(m->manager), OBJECT_NODE, struct node, n)
+    if (!id_equal(&n->id, &m->identity.cert.node) && link_is_up(m->links, &n->id))
+        traffic_dispatch_to(m, &n->id, &frame);
+}
+
 void traffic_on_leader(void *ctx, const struct id *leader)
 {
     struct member *m = ctx;
@@ -97,8 +109,10 @@ void traffic_on_leader(void *ctx, const struct id *leader)
         return;
     finder_redirect(&m->finder, leader, uv_hrtime());
     traffic_turn(m);
-    if (m->manager != NULL && manager_is_leader(m->manager))
+    if (m->manager != NULL && manager_is_leader(m->manager)) {
         tell_all(m);
+        call_all(m);
+    }
 }
 
 static void take_frame(struct member *m, const struct id *from, const struct dispatch *frame)

@@ -32,6 +32,15 @@ static void exit_task(struct bench *b, unsigned n, int64_t code)
     agent_event(b->agent, &e, b->now, b->wall);
 }
 
+static void open_with_task(struct bench *b, enum task_state desired)
+{
+    struct assign f = { 0 };
+
+    bench_open(b);
+    (void)frame_task(&f, 1, desired); /* the frame owns it */
+    assert_int_equal(bench_assign_all(b, &f), 0);
+}
+
 /* --- From assigned to running */
 
 static void test_a_task_is_prepared_step_by_step(void **state)
@@ -39,14 +48,11 @@ static void test_a_task_is_prepared_step_by_step(void **state)
     static const enum agent_operation_kind steps[] = { AGENT_IMAGE_ENSURE, AGENT_SANDBOX_CREATE,
                                                        AGENT_CONTAINER_CREATE,
                                                        AGENT_CONTAINER_START };
-    struct assign f = { 0 };
     struct bench b;
     uint64_t token;
 
     (void)state;
-    bench_open(&b);
-    (void)frame_task(&f, 1, TASK_RUNNING); /* the frame owns it */
-    assert_int_equal(bench_assign_all(&b, &f), 0);
+    open_with_task(&b, TASK_RUNNING);
     for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
         bench_turn(&b);
         assert_int_equal(b.count, 1);
@@ -64,13 +70,10 @@ static void test_a_task_is_prepared_step_by_step(void **state)
 
 static void test_a_replacement_waits_prepared(void **state)
 {
-    struct assign f = { 0 };
     struct bench b;
 
     (void)state;
-    bench_open(&b);
-    (void)frame_task(&f, 1, TASK_READY); /* the frame owns it */
-    assert_int_equal(bench_assign_all(&b, &f), 0);
+    open_with_task(&b, TASK_READY);
     assert_int_equal(bench_settle(&b), 3);
     turn_later(&b);
     assert_int_equal(bench_state(&b, 1), TASK_READY);
@@ -124,13 +127,10 @@ static void test_with_a_health_check_running_means_healthy(void **state)
 {
     struct agent_event healthy = { .kind = AGENT_HEALTHY, .task_id = id_of(1) };
     struct agent_event sick = { .kind = AGENT_UNHEALTHY, .task_id = id_of(1) };
-    struct assign f = { 0 };
     struct bench b;
 
     (void)state;
-    bench_open(&b);
-    (void)frame_task(&f, 1, TASK_RUNNING); /* the frame owns it */
-    assert_int_equal(bench_assign_all(&b, &f), 0);
+    open_with_task(&b, TASK_RUNNING);
     for (int step = 0; step < 3; step++) {
         bench_turn(&b);
         bench_answer(&b, 0, 0);
@@ -218,14 +218,11 @@ static void test_what_is_shut_down_has_not_failed(void **state)
 
 static void test_an_unwanted_pull_is_cancelled(void **state)
 {
-    struct assign f = { 0 };
     struct bench b;
     uint64_t pull;
 
     (void)state;
-    bench_open(&b);
-    (void)frame_task(&f, 1, TASK_RUNNING); /* the frame owns it */
-    assert_int_equal(bench_assign_all(&b, &f), 0);
+    open_with_task(&b, TASK_RUNNING);
     bench_turn(&b);
     pull = b.seen[0].token;
     bench_task(&b, 1, TASK_SHUTDOWN);
@@ -245,13 +242,10 @@ static void test_an_unwanted_pull_is_cancelled(void **state)
 
 static void test_an_image_that_is_nowhere_rejects_the_task(void **state)
 {
-    struct assign f = { 0 };
     struct bench b;
 
     (void)state;
-    bench_open(&b);
-    (void)frame_task(&f, 1, TASK_RUNNING); /* the frame owns it */
-    assert_int_equal(bench_assign_all(&b, &f), 0);
+    open_with_task(&b, TASK_RUNNING);
     bench_turn(&b);
     agent_result(b.agent,
                  &(struct agent_result){
@@ -267,15 +261,12 @@ static void test_an_image_that_is_nowhere_rejects_the_task(void **state)
 /* A secret that has not arrived, a registry that is away: it may pass, but not for ever. */
 static void test_what_may_pass_is_tried_again_with_pauses(void **state)
 {
-    struct assign f = { 0 };
     mono_ns pause = 0;
     struct bench b;
     int tries = 0;
 
     (void)state;
-    bench_open(&b);
-    (void)frame_task(&f, 1, TASK_RUNNING); /* the frame owns it */
-    assert_int_equal(bench_assign_all(&b, &f), 0);
+    open_with_task(&b, TASK_RUNNING);
     bench_turn(&b);
     while (b.count == 1) {
         bench_answer(&b, 0, ERR_UNAVAILABLE);
@@ -331,13 +322,10 @@ static void test_what_is_tried_again_says_why(void **state)
 
 static void test_a_container_that_does_not_start_has_failed(void **state)
 {
-    struct assign f = { 0 };
     struct bench b;
 
     (void)state;
-    bench_open(&b);
-    (void)frame_task(&f, 1, TASK_RUNNING); /* the frame owns it */
-    assert_int_equal(bench_assign_all(&b, &f), 0);
+    open_with_task(&b, TASK_RUNNING);
     for (int step = 0; step < 3; step++) {
         bench_turn(&b);
         bench_answer(&b, 0, 0);

@@ -480,8 +480,10 @@ static void flush_done(struct wal *w)
 
     w->durable_write = s->write;
     w->durable_seq = s->seq;
-    if (s->segment != w->durable_segment)
-        w->wants_witness = true; /* once per segment even when nobody asks */
+    /* Once per segment even when nobody asks; and in each term, since who has lost the end of its
+     * log may have promised anything in the newest term that it knows, and in no later one. */
+    if (s->segment != w->durable_segment || s->hard_state.term != w->durable_hard_state.term)
+        w->wants_witness = true;
     w->durable_segment = s->segment;
     w->durable_hard_state = s->hard_state;
     w->durable_last = s->last;

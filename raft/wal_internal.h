@@ -182,6 +182,7 @@ struct wal_replay {
     struct raft_entry_id conf_base; /* what the configuration found belongs to */
     bool has_conf;
     uint64_t rewinds;
+    uint64_t lost_seq; /* of a last record of which only the header is left; 0 = none */
     bool is_tail_lost;
     struct wal_remains remains; /* in the segment of the last live record */
 };

@@ -238,6 +238,7 @@ static void lose_record(struct wal_replay *r, const struct wal_header *h)
         hard->vote = h->vote;
     }
     r->result->acknowledged = id_max(r->result->acknowledged, last_of(h));
+    r->lost_seq = h->seq;
     r->is_tail_lost = true;
 }
 
@@ -298,7 +299,7 @@ static int judge_tail(struct wal_replay *r, const struct wal_keys *keys,
             rc = judge_later_segment(r, keys, reader, r->scan->files[i].id);
     if (rc < 0)
         return rc;
-    if (r->scan->manifest.synced_seq > (last == NULL ? 0 : last->header.seq)) {
+    if (r->scan->manifest.synced_seq > MAX(r->lost_seq, last == NULL ? 0 : last->header.seq)) {
         if (!r->is_tail_lost)
             note_damage(r, last == NULL ? (struct wal_place){ 0 } : wal_place_after(last),
                         "the log ends before what the manifest says was durable");

@@ -258,6 +258,22 @@ static void test_a_vote_that_may_be_lost_is_spent(void **state)
     rig_deinit(&r);
 }
 
+/* The last record and the only one of its term: without the manifest nobody would know the term. */
+static void test_the_newest_term_is_known_when_the_log_has_lost_it(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    write_three(&r);
+    assert_int_equal(rig_hard_state(&r, 3, 7, 0), 0);
+    rig_drain(&r);
+    assert_true(disk_mem_flip(r.disk, SEGMENT, record_at(4) + 8, 1));
+    rig_reopen(&r, DISK_MEM_KEEP);
+    assert_int_equal(r.found.hard_state.term, 3);
+    assert_int_equal(r.found.acknowledged.term, 3);
+    rig_deinit(&r);
+}
+
 static void test_a_record_that_lost_only_its_payload_keeps_its_vote(void **state)
 {
     struct rig r;
@@ -563,6 +579,7 @@ int main(void)
         cmocka_unit_test(test_rot_in_the_last_record_is_not_cut_as_a_torn_tail),
         cmocka_unit_test(test_a_lost_header_of_the_last_record_leaves_the_extent_unknown),
         cmocka_unit_test(test_a_vote_that_may_be_lost_is_spent),
+        cmocka_unit_test(test_the_newest_term_is_known_when_the_log_has_lost_it),
         cmocka_unit_test(test_a_record_that_lost_only_its_payload_keeps_its_vote),
         cmocka_unit_test(test_an_unreadable_sector_is_damage_not_an_error),
         cmocka_unit_test(test_damage_below_the_base_does_not_matter),

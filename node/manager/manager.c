@@ -191,9 +191,12 @@ int manager_open(const struct manager_config *cfg, struct manager **out, char *w
     m->cfg = *cfg;
     CHECK(uv_prepare_init(cfg->loop, &m->pump) == 0); /* cannot fail */
     CHECK(uv_timer_init(cfg->loop, &m->timer) == 0);
+    CHECK(uv_timer_init(cfg->loop, &m->retry) == 0);
     m->pump.data = m;
     m->timer.data = m;
-    m->open_handles = 2;
+    m->retry.data = m;
+    list_init(&m->leaderless);
+    m->open_handles = 3;
     rc = open_parts(m, why, why_len);
     if (rc == 0)
         rc = forward_open(cfg->links, request_on_forwarded, m, &m->forward);
@@ -250,6 +253,8 @@ void manager_close(struct manager *m, void (*on_closed)(void *ctx), void *ctx)
     m->closed_ctx = ctx;
     uv_close((uv_handle_t *)&m->pump, on_handle_closed);
     uv_close((uv_handle_t *)&m->timer, on_handle_closed);
+    uv_close((uv_handle_t *)&m->retry, on_handle_closed);
+    request_give_up(m);
     if (m->raft != NULL)
         raft_driver_stop(m->raft, on_raft_stopped, m);
 }

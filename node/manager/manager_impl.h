@@ -2,6 +2,7 @@
 #ifndef NODE_MANAGER_MANAGER_IMPL_H
 #define NODE_MANAGER_MANAGER_IMPL_H
 
+#include "base/list.h"
 #include "base/map.h"
 #include "node/manager/forward.h"
 #include "node/manager/manager.h"
@@ -25,7 +26,8 @@ struct manager {
     struct prng ids;
 
     uv_prepare_t pump;
-    uv_timer_t timer;
+    uv_timer_t timer, retry;
+    struct list leaderless; /* struct waiter: requests that found no leader yet */
     int open_handles;
     bool awake, leading, closing, raft_stopped;
     bool planning; /* a plan is under way */
@@ -71,6 +73,7 @@ void route_on_message(void *ctx, const struct link_peer *from, enum link_channel
 
 /* request.c: proposals of other managers */
 void request_on_forwarded(void *ctx, struct forward_request *request, struct slice bytes);
+void request_give_up(struct manager *m); /* answers those who wait for a leader */
 
 /* leader.c: beginning and ending to lead, and its turn */
 void leader_on_role(void *ctx, const struct raft_status *status);

@@ -5,11 +5,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "node/manager/manager_impl.h"
 
 #define TRANSACTION_LEN_MAX (8 * MIB)
+
+/* A manager that has just become one, or whose leader has just died, knows no leader for a moment:
+ * requests wait for one, as long as an election may take with some patience. */
+#define LEADER_WAIT_NS (3 * NS_PER_S)
+#define RETRY_MS       50
 
 /* Somebody who waits for the outcome of a proposal or a read. */
 struct waiter {
@@ -18,7 +24,15 @@ struct waiter {
     void *owner;
     struct forward_request *forwarded; /* answers another manager instead */
     uint64_t index;                    /* forwarded to the leader: applied there at */
+
+    struct list link; /* in the manager's leaderless */
+    mono_ns give_up_at;
+    struct buf bytes; /* the proposal while it waits; empty: a read */
 };
+
+static const char no_leader[] =
+    "The swarm does not have a leader. It's possible that too few managers are online. Make sure "
+    "more than half of the managers are online.";
 
 static void answer(struct waiter *w, int err, const struct field_error *why, uint64_t index)
 {
@@ -26,7 +40,32 @@ static void answer(struct waiter *w, int err, const struct field_error *why, uin
         forward_answer(w->forwarded, err, why->text[0] != '\0' ? why->text : err_text(err), index);
     else
         w->done(w->owner, err, why);
+    buf_deinit(&w->bytes);
     free(w);
+}
+
+static void answer_text(struct waiter *w, int err, const char *text)
+{
+    struct field_error why;
+
+    (void)snprintf(why.text, sizeof(why.text), "%s", text);
+    answer(w, err, &why, 0);
+}
+
+static void on_retry(uv_timer_t *timer);
+
+/* Nothing of the request is on its way: it may be tried again, or refused, without a doubt. */
+static void wait_for_leader(struct waiter *w)
+{
+    struct manager *m = w->manager;
+
+    if (m->closing || manager_now().mono >= w->give_up_at) {
+        answer_text(w, ERR_UNAVAILABLE, no_leader);
+        return;
+    }
+    if (list_is_empty(&m->leaderless))
+        CHECK(uv_timer_start(&m->retry, on_retry, RETRY_MS, 0) == 0);
+    list_push_back(&m->leaderless, &w->link);
 }
 
 static void on_proposed(void *owner, int err, raft_index index, int apply_result)
@@ -73,23 +112,33 @@ static void propose_bytes(struct manager *m, struct slice bytes, struct waiter *
     struct raft_status status;
 
     raft_driver_status(m->raft, &status);
-    if (status.role == RAFT_LEADER || w->forwarded != NULL) {
+    if (status.role == RAFT_LEADER || w->forwarded != NULL)
         raft_driver_propose(m->raft, bytes, on_proposed, w);
-    } else if (!id_is_none(&m->leader)) {
+    else if (!id_is_none(&m->leader))
         forward_propose(m->forward, &m->leader, bytes, on_forwarded, w);
-    } else {
-        struct field_error why;
+    else if (w->bytes.len > 0 || buf_append(&w->bytes, bytes.ptr, bytes.len) == 0)
+        wait_for_leader(w);
+    else
+        answer_text(w, -ENOMEM, err_text(-ENOMEM));
+}
 
-        (void)snprintf(why.text, sizeof(why.text),
-                       "The swarm does not have a leader. It's possible that too few managers are "
-                       "online. Make sure more than half of the managers are online.");
-        answer(w, ERR_UNAVAILABLE, &why, 0);
-    }
+static struct waiter *new_waiter(struct manager *m, manager_done done, void *owner)
+{
+    struct waiter *w = calloc(1, sizeof(*w));
+
+    if (w == NULL)
+        return NULL;
+    *w = (struct waiter){ .manager = m,
+                          .done = done,
+                          .owner = owner,
+                          .give_up_at = mono_after(manager_now().mono, LEADER_WAIT_NS) };
+    buf_init(&w->bytes, TRANSACTION_LEN_MAX);
+    return w;
 }
 
 void manager_propose(struct manager *m, struct transaction *t, manager_done done, void *owner)
 {
-    struct waiter *w = calloc(1, sizeof(*w));
+    struct waiter *w = new_waiter(m, done, owner);
     struct field_error why = { "out of memory" };
     struct buf bytes;
     int rc = w == NULL ? -ENOMEM : 0;
@@ -104,7 +153,6 @@ void manager_propose(struct manager *m, struct transaction *t, manager_done done
         free(w);
         done(owner, rc, &why);
     } else {
-        *w = (struct waiter){ .manager = m, .done = done, .owner = owner };
         propose_bytes(m, buf_slice(&bytes), w);
     }
     buf_deinit(&bytes);
@@ -113,41 +161,64 @@ void manager_propose(struct manager *m, struct transaction *t, manager_done done
 void request_on_forwarded(void *ctx, struct forward_request *request, struct slice bytes)
 {
     struct manager *m = ctx;
-    struct waiter *w = calloc(1, sizeof(*w));
+    struct waiter *w = new_waiter(m, NULL, NULL);
 
     if (w == NULL || m->closing) {
-        free(w);
+        free(w); /* it holds nothing yet */
         forward_answer(request, ERR_UNAVAILABLE, "this manager is stopping", 0);
         return;
     }
-    *w = (struct waiter){ .manager = m, .forwarded = request };
+    w->forwarded = request;
     propose_bytes(m, bytes, w);
 }
 
 static void on_read(void *owner, int err, raft_index index, int apply_result)
 {
     struct waiter *w = owner;
-    struct field_error why = { "" };
+    struct field_error nothing = { "" };
 
     (void)apply_result;
     if (err < 0)
-        (void)snprintf(why.text, sizeof(why.text),
-                       "The swarm does not have a leader. It's possible that too few managers are "
-                       "online. Make sure more than half of the managers are online.");
-    answer(w, err, &why, index);
+        wait_for_leader(w); /* reading twice does no harm */
+    else
+        answer(w, 0, &nothing, index);
 }
 
 void manager_read(struct manager *m, manager_done done, void *owner)
 {
-    struct waiter *w = calloc(1, sizeof(*w));
+    struct waiter *w = new_waiter(m, done, owner);
     struct field_error why = { "out of memory" };
 
-    if (w == NULL) {
+    if (w == NULL)
         done(owner, -ENOMEM, &why);
-        return;
-    }
-    *w = (struct waiter){ .manager = m, .done = done, .owner = owner };
-    raft_driver_read(m->raft, on_read, w);
+    else
+        raft_driver_read(m->raft, on_read, w);
+}
+
+static void try_again(struct waiter *w)
+{
+    if (w->bytes.len == 0)
+        raft_driver_read(w->manager->raft, on_read, w);
+    else
+        propose_bytes(w->manager, buf_slice(&w->bytes), w);
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+    struct manager *m = timer->data;
+    struct list waiting;
+
+    list_init(&waiting);
+    list_splice_back(&waiting, &m->leaderless);
+    while (!list_is_empty(&waiting))
+        try_again(CONTAINER_OF(list_pop_front(&waiting), struct waiter, link));
+}
+
+void request_give_up(struct manager *m)
+{
+    while (!list_is_empty(&m->leaderless))
+        answer_text(CONTAINER_OF(list_pop_front(&m->leaderless), struct waiter, link),
+                    ERR_UNAVAILABLE, "this manager is stopping");
 }
 
 void manager_admit(struct manager *m, struct admit *a, struct transaction *out,

@@ -138,6 +138,50 @@ static void test_a_restarted_manager_has_what_was_applied(void **state)
     assert_true(seat_has(s, "back"));
 }
 
+/* --- No leader yet */
+
+/* The others have a leader; it has to hear of it. */
+static void test_a_request_waits_for_the_leader_to_be_known(void **state)
+{
+    struct seat *s = seat_next(seats_leader(&seats));
+
+    (void)state;
+    seat_close(s);
+    seat_open(s);
+    assert_null(manager_leader(s->manager));
+    seat_propose(s, "back");
+    assert_false(s->is_done);
+    assert_int_equal(seat_wait(s), 0);
+    assert_true(seat_has(s, "back"));
+}
+
+static void test_a_manager_that_closes_answers_what_waits_for_a_leader(void **state)
+{
+    struct seat *s = seat_next(seats_leader(&seats));
+
+    (void)state;
+    seat_close(s);
+    seat_open(s);
+    seat_propose(s, "back");
+    seat_close(s);
+    assert_true(s->is_done);
+    assert_int_equal(s->err, ERR_UNAVAILABLE);
+}
+
+static void test_without_a_leader_a_request_is_refused_in_the_end(void **state)
+{
+    struct seat *leader = seats_leader(&seats), *a = seat_next(leader), *b = seat_next(a);
+
+    (void)state;
+    seat_close(b);
+    seat_close(leader);
+    seat_close(a);
+    seat_open(b);
+    seat_propose(b, "back");
+    assert_int_equal(seat_wait(b), ERR_UNAVAILABLE);
+    assert_non_null(strstr(b->why.text, "does not have a leader"));
+}
+
 /* --- Who may cease to be a manager */
 
 /* The leader's own plans are applied in the same batch: they must not cover the reason. */
@@ -183,6 +227,12 @@ int main(void)
                                         close_seats),
         cmocka_unit_test_setup_teardown(test_a_restarted_manager_has_what_was_applied, open_one,
                                         close_seats),
+        cmocka_unit_test_setup_teardown(test_a_request_waits_for_the_leader_to_be_known, open_three,
+                                        close_seats),
+        cmocka_unit_test_setup_teardown(test_a_manager_that_closes_answers_what_waits_for_a_leader,
+                                        open_three, close_seats),
+        cmocka_unit_test_setup_teardown(test_without_a_leader_a_request_is_refused_in_the_end,
+                                        open_three, close_seats),
         cmocka_unit_test_setup_teardown(test_the_last_manager_stays_one, open_one, close_seats),
         cmocka_unit_test_setup_teardown(
             test_a_demoted_follower_and_then_a_demoted_leader_are_let_go, open_three, close_seats),

@@ -35,7 +35,9 @@ static int open_number(const struct log_reader *r, uint32_t number)
     struct path p = log_path(r->dir.text, number);
     int fd = open(p.text, O_RDONLY | O_CLOEXEC);
 
-    return fd < 0 ? -errno : fd;
+    if (fd < 0)
+        return -errno;
+    return fd;
 }
 
 static void take_file(struct log_reader *r, int fd)

@@ -180,7 +180,7 @@ struct computer *computer_by_id(const struct world *w, const struct id *id)
 
     for (unsigned i = 0; i < w->computer_count; i++)
         if (id_equal(&at.own[i].id, id))
-            return &at.own[i];
+            return &at.own[i]; /* cppcheck-suppress returnDanglingLifetime ; of the world */
     return NULL;
 }
 

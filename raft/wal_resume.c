@@ -95,12 +95,14 @@ static int rewrite(struct wal *w, const struct wal_replay *r, const struct disk_
 static int rewrite_tail(struct wal *w, const struct wal_replay *r, const struct disk_reader *reader)
 {
     const struct wal_found *last = wal_live_last(r);
-    uint64_t witnessed;
+    uint64_t witnessed, remains_end;
     size_t i = r->live_count;
     int rc = 0;
 
     if (last == NULL)
         return 0;
+    /* Without remains the place after the last record may lie behind the end of a short file. */
+    remains_end = wal_place_after(last).offset + r->remains.len;
     witnessed = MAX(last->header.synced_seq, r->scan->manifest.synced_seq);
     while (i > 0 && wal_live_at(r, i - 1)->header.seq > witnessed)
         i--;
@@ -113,12 +115,11 @@ static int rewrite_tail(struct wal *w, const struct wal_replay *r, const struct 
         if (from.segment != last->place.segment || r->is_tail_lost)
             rc = rewrite(w, r, reader, from, end, end);
         else
-            return rewrite(w, r, reader, from, end,
-                           MAX(end, wal_place_after(last).offset + r->remains.len));
+            return rewrite(w, r, reader, from, end, r->remains.len > 0 ? remains_end : end);
     }
     if (rc == 0 && !r->is_tail_lost && r->remains.len > 0)
-        rc = rewrite(w, r, reader, wal_place_after(last), wal_place_after(last).offset,
-                     wal_place_after(last).offset + r->remains.len);
+        rc =
+            rewrite(w, r, reader, wal_place_after(last), wal_place_after(last).offset, remains_end);
     return rc;
 }
 

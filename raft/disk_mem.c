@@ -326,9 +326,12 @@ static int fill_file(struct disk_mem *d, const struct disk_op *op)
 
     if (rc == 0)
         rc = open_or_create(d, op->file, &n);
-    if (rc == 0)
-        n->now_len = (size_t)op->len;
-    return rc;
+    if (rc < 0)
+        return rc;
+    if (n->now_len > op->len) /* what is cut off is zeros when the file grows again */
+        memset(n->now + op->len, 0, n->now_len - op->len);
+    n->now_len = (size_t)op->len;
+    return 0;
 }
 
 static int write_file(struct disk_mem *d, const struct disk_op *op)

@@ -93,8 +93,9 @@ static int report(const struct client *c, CURLcode code)
             "shoal: no node answers at %s: is `shoal daemon` running, and may you open its "
             "socket?\n",
             c->socket);
-    else
-        (void)fprintf(stderr, "shoal: %s\n", curl_easy_strerror(code));
+    else /* also a daemon that is killed while it is asked */
+        (void)fprintf(stderr, "shoal: the node at %s broke off: %s: see what `shoal daemon` logs\n",
+                      c->socket, curl_easy_strerror(code));
     return ERR_UNAVAILABLE;
 }
 

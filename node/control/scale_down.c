@@ -48,6 +48,7 @@ static void take(struct plan *p, struct candidate *c, size_t *load)
     if (!id_is_none(&c->place->older))
         task_shut(p, &c->place->older, TASK_REMOVE);
     c->place->live = c->place->older = (struct id){ "" };
+    c->place->live_is_dead = false; /* nobody is there to be tried again */
     c->place = NULL;
     load[c->node]--;
 }

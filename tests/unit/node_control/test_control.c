@@ -209,6 +209,35 @@ static void test_a_failing_update_rolls_back(void **state)
     world_deinit(&w);
 }
 
+/* In one plan: the place is taken away, and its task has just ended. */
+static void test_scaling_down_takes_a_place_whose_task_has_ended(void **state)
+{
+    struct service_spec spec = { 0 };
+    const struct service *s;
+    struct world w;
+    struct id web;
+
+    (void)state;
+    world_init(&w, 2);
+    web = world_service(&w, "web", 2);
+    (void)world_settle(&w);
+    world_agents(&w);
+    world_report(&w, world_task(&w, &web, 2), TASK_FAILED, 1);
+    (void)world_settle(&w);
+    world_agents(&w);
+    world_report(&w, world_task(&w, &web, 2), TASK_FAILED, 1);
+    s = store_service(w.store, &web);
+    assert_int_equal(fields_copy(&service_spec_type, &s->spec, &spec), 0);
+    *spec.mode.replicated->replicas = 1;
+    assert_int_equal(
+        world_apply(&w, admit_service_update(world_admit(&w), &web, s->version.index, &spec)), 0);
+    fields_deinit(&service_spec_type, &spec);
+    (void)world_settle(&w);
+    world_agents(&w);
+    assert_int_equal(world_live(&w, &web), 1);
+    world_deinit(&w);
+}
+
 static void test_scaling_down_and_removing_leave_nothing(void **state)
 {
     struct world w;
@@ -343,6 +372,7 @@ int main(void)
         cmocka_unit_test(test_drain_replaces_before_it_stops),
         cmocka_unit_test(test_an_update_goes_place_by_place),
         cmocka_unit_test(test_a_failing_update_rolls_back),
+        cmocka_unit_test(test_scaling_down_takes_a_place_whose_task_has_ended),
         cmocka_unit_test(test_scaling_down_and_removing_leave_nothing),
         cmocka_unit_test(test_a_task_that_fits_nowhere_says_why),
         cmocka_unit_test(test_a_service_without_a_name_gets_one),

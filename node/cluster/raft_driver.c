@@ -1,8 +1,8 @@
 /* Opening, noting inputs, stopping. What follows from the inputs is in raft_pump.c;
  * proposals, reads and changes are noted in raft_request.c.
  *
- *     RUNNING --stop--> HANDING_OVER --leadership is elsewhere, or a second passed-->
- *     FLUSHING --nothing staged, no lane busy--> CLOSING --last handle closed--> freed
+ *     RUNNING --stop--> HANDING_OVER --leadership is elsewhere and all is answered, or a second
+ * passed--> FLUSHING --nothing staged, no lane busy--> CLOSING --last handle closed--> freed
  *
  * A driver that failed goes from RUNNING to FLUSHING without the rest. */
 #include "node/cluster/raft_driver.h"
@@ -115,6 +115,7 @@ static void free_driver(struct raft_driver *d)
     free_list(&d->outbound);
     free_list(&d->notices);
     free_list(&d->open);
+    free_list(&d->orphans);
     free_list(&d->requests);
     free_list(&d->finished);
     raft_snapshot_deinit(d);
@@ -159,10 +160,17 @@ static bool is_disk_idle(const struct raft_driver *d)
     return true;
 }
 
+/* A successor leads, or nobody else can; and those who asked here know what came of it. */
+static bool has_handed_over(const struct raft_driver *d)
+{
+    return d->is_handed_over && list_is_empty(&d->open) && list_is_empty(&d->orphans);
+}
+
 /* Runs after every pump while stopping. */
 static void advance_stop(struct raft_driver *d)
 {
-    if (d->state == DRIVER_HANDING_OVER && (d->failed != 0 || uv_hrtime() >= d->stop_deadline)) {
+    if (d->state == DRIVER_HANDING_OVER &&
+        (d->failed != 0 || has_handed_over(d) || uv_hrtime() >= d->stop_deadline)) {
         d->state = DRIVER_FLUSHING;
         raft_pump_end_requests(d);
         wal_witness(d->wal);
@@ -424,6 +432,7 @@ static int allocate(struct raft_driver *d)
     list_init(&d->notices);
     list_init(&d->requests);
     list_init(&d->open);
+    list_init(&d->orphans);
     list_init(&d->finished);
     buf_init(&d->staged, SNAPSHOT_BYTES_MAX);
     return d->scratch == NULL || d->proposals == NULL || d->conf_told == NULL ? -ENOMEM : 0;

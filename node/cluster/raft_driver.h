@@ -28,8 +28,8 @@ struct raft_driver;
 /* The outcome of a proposal, read or change. `err` 0: entry `index` is applied here (a read: all
  * up to `index` is). ERR_NOT_LEADER, ERR_UNAVAILABLE, ERR_FULL, ERR_TOO_LARGE, ERR_CONFLICT,
  * ERR_NOT_FOUND: nothing happened and nothing will. ERR_UNKNOWN_OUTCOME: leadership was lost or the
- * driver stopped while it was under way; it may still be applied. `apply_result` is what
- * on_apply returned for it. */
+ * driver stopped while it was under way, and no successor has shown within a second what became of
+ * it; it may still be applied. `apply_result` is what on_apply returned for it. */
 typedef void (*raft_driver_done)(void *owner, int err, raft_index index, int apply_result);
 
 /* Where the bytes of a snapshot come from and go to: the state machine's. */
@@ -100,7 +100,8 @@ const struct raft_conf *raft_driver_conf(const struct raft_driver *d);
 /* Leader only: whether that member answered within one election timeout. */
 bool raft_driver_is_active(const struct raft_driver *d, raft_node_id member);
 
-/* Graceful: hands leadership over (at most a second), ends open requests, flushes, frees. */
+/* Graceful: hands leadership over and waits for the outcome of what is open, at most a second for
+ * both; ends what is left, flushes, frees. */
 void raft_driver_stop(struct raft_driver *d, void (*on_stopped)(void *ctx), void *ctx);
 
 #endif /* NODE_CLUSTER_RAFT_DRIVER_H */

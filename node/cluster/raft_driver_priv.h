@@ -45,12 +45,13 @@ struct outbound {
 enum request_kind { REQUEST_PROPOSE, REQUEST_READ, REQUEST_CHANGE };
 
 struct request {
-    struct list link; /* in driver.requests, then in driver.open, at last in driver.finished */
+    struct list link; /* in driver.requests, then .open, perhaps .orphans, at last .finished */
     enum request_kind kind;
     raft_driver_done done;
     void *owner;
     size_t slot; /* SIZE_MAX = none yet */
     bool is_counted;
+    struct raft_entry_id entry; /* PROPOSE: what it became in the log */
     int err;
     raft_index index;
     int apply_result;
@@ -121,6 +122,8 @@ struct raft_driver {
 
     /* Requests that the core has accepted. */
     struct list open;
+    struct list orphans;     /* proposals of a lost leadership, ascending; raft_request.c */
+    mono_ns orphan_deadline; /* while there are any */
     struct list finished;
     size_t open_count; /* not finished yet, stepped or not */
     struct slot *slots;
@@ -163,6 +166,7 @@ struct raft_driver {
 
     enum { DRIVER_RUNNING, DRIVER_HANDING_OVER, DRIVER_FLUSHING, DRIVER_CLOSING } state;
     mono_ns stop_deadline;
+    bool is_handed_over;
     void (*on_stopped)(void *ctx);
     void *stopped_ctx;
 
@@ -206,5 +210,14 @@ void raft_request_finish(struct raft_driver *d, struct request *r, int err);
 struct request *raft_request_of_ticket(struct raft_driver *d, uint64_t ticket);
 /* Its ticket, the same at every call; 0: no memory. */
 uint64_t raft_request_open(struct raft_driver *d, struct request *r);
+
+/* Leadership is lost: what was proposed stays open until the log or the clock says what became of
+ * it; changes of members are answered. */
+void raft_request_orphan(struct raft_driver *d);
+/* Whose outcome this entry is, which is about to be applied; NULL: nobody's here. Answers the
+ * orphans of which it shows that they are lost. */
+struct request *raft_request_applied(struct raft_driver *d, const struct to_apply *a);
+/* The orphans' outcome can be seen no more. */
+void raft_request_end_orphans(struct raft_driver *d);
 
 #endif /* NODE_CLUSTER_RAFT_DRIVER_PRIV_H */

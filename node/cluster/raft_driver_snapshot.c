@@ -236,6 +236,7 @@ static void finish_install(struct raft_driver *d)
         return;
     }
     buf_deinit(&d->staged);
+    raft_request_end_orphans(d); /* whether they are in it cannot be seen */
     d->applied = index;
     d->applied_term = d->staged_as.base.last.term;
     d->machine_durable = MAX(d->machine_durable, index); /* the file is */

@@ -116,8 +116,8 @@ int raft_pump_step(struct raft_driver *d, const struct raft_event *event)
         note_role(d);
     if (out.refused != 0)
         d->refused = out.refused;
-    if (out.stopped && d->state == DRIVER_HANDING_OVER)
-        d->stop_deadline = 0; /* now */
+    if (out.stopped)
+        d->is_handed_over = true;
     return rc;
 }
 
@@ -236,22 +236,27 @@ static bool step_proposals(struct raft_driver *d)
     size_t count = gather_proposals(d);
     struct raft_event event = { .type = RAFT_PROPOSE,
                                 .propose = { .proposals = d->proposals, .count = count } };
+    struct raft_status before;
     size_t accepted = 0;
     int rc = d->was_leader ? ERR_FULL : ERR_NOT_LEADER;
 
     if (count == 0 && d->was_leader && !is_disk_full(d))
         return false;
     if (count > 0) {
+        raft_status(d->raft, &before);
         rc = raft_pump_step(d, &event);
         accepted = rc < 0 ? 0 : d->accepted;
     }
     for (size_t i = 0; i < MAX(count, 1); i++) {
         struct request *r = pop_request(d);
 
-        if (i < accepted)
-            list_push_back(&d->open, &r->link);
-        else
+        if (i >= accepted) {
             raft_request_finish(d, r, rc < 0 ? rc : ERR_FULL);
+            continue;
+        }
+        r->entry =
+            (struct raft_entry_id){ .term = before.term, .index = before.last.index + 1 + i };
+        list_push_back(&d->open, &r->link);
     }
     return true;
 }
@@ -318,7 +323,7 @@ static void step_signals(struct raft_driver *d)
 static void apply_entry(struct raft_driver *d, const struct to_apply *a)
 {
     struct slice data = a->type == RAFT_ENTRY_DATA ? a->data : (struct slice){ 0 };
-    struct request *r = a->ticket == 0 ? NULL : raft_request_of_ticket(d, a->ticket);
+    struct request *r = raft_request_applied(d, a);
     int result = d->cfg.machine.on_apply(d->cfg.machine.ctx, a->id.index, a->id.term, data);
 
     if (result == -ENOMEM)
@@ -376,23 +381,11 @@ static void finish_all(struct raft_driver *d, struct list *from, int err)
         raft_request_finish(d, CONTAINER_OF(link, struct request, link), err);
 }
 
-/* What was proposed by a leader that is none any more: applied or not, nobody can say. */
-static void finish_open(struct raft_driver *d, bool reads_too)
-{
-    LIST_EACH_SAFE(link, &d->open)
-    {
-        struct request *r = CONTAINER_OF(link, struct request, link);
-
-        if (r->kind == REQUEST_READ && !reads_too)
-            continue; /* the core answers it */
-        list_remove(link);
-        raft_request_finish(d, r, r->kind == REQUEST_READ ? ERR_UNAVAILABLE : ERR_UNKNOWN_OUTCOME);
-    }
-}
-
 void raft_pump_end_requests(struct raft_driver *d)
 {
-    finish_open(d, true);
+    raft_request_orphan(d);
+    raft_request_end_orphans(d);
+    finish_all(d, &d->open, ERR_UNAVAILABLE); /* reads */
     finish_all(d, &d->requests, ERR_UNAVAILABLE);
     d->request_bytes = 0;
 }
@@ -417,8 +410,10 @@ static void tell(struct raft_driver *d)
     enum raft_refusal refused = d->refused;
 
     if (d->stepped_down)
-        finish_open(d, false);
+        raft_request_orphan(d);
     d->stepped_down = false;
+    if (uv_hrtime() >= d->orphan_deadline)
+        raft_request_end_orphans(d);
     tell_conf(d);
     if (d->role_changed && d->cfg.on_role != NULL) {
         raft_status(d->raft, &status);
@@ -457,6 +452,10 @@ static void arm_timer(struct raft_driver *d)
     mono_ns deadline = MIN(d->deadline, raft_outbox_deadline(d));
     uint64_t ms;
 
+    if (!list_is_empty(&d->orphans))
+        deadline = MIN(deadline, d->orphan_deadline);
+    if (d->state == DRIVER_HANDING_OVER)
+        deadline = MIN(deadline, d->stop_deadline);
     if (d->failed != 0 || deadline == MONO_NEVER) {
         (void)uv_timer_stop(&d->timer);
         return;

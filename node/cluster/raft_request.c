@@ -1,8 +1,14 @@
 /* Requests: proposals, reads and configuration changes, from the call to the outcome.
  *
- *     noted (d->requests) --stepped, accepted--> open (d->open) --applied, answered, lost-->
- * finished
- *                         --refused------------------------------------------------------> finished
+ *     noted (d->requests) --stepped, accepted--> open (d->open) --applied, answered--> finished
+ *                         --refused--> finished
+ *     open --leadership lost--> orphan (d->orphans) --its entry, or what stands in its place, is
+ *                                                     applied; or nobody knows in time--> finished
+ *
+ * A successor usually has what was proposed: it commits it, and this node sees that a moment later.
+ * [Raft] 5.3, log matching: the entry with a proposal's index and term is that proposal; and terms
+ * never go down along the log, so an applied entry of a later term is proof that no proposal of an
+ * earlier term will follow.
  *
  * The core names a request by its ticket: a slot and the slot's generation, so that a ticket that
  * comes back after its request was answered finds nothing. The pump delivers what is finished. */
@@ -11,7 +17,10 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "base/units.h"
 #include "node/cluster/raft_driver_priv.h"
+
+#define ORPHAN_WAIT_NS NS_PER_S /* an election takes less, when there can be one */
 
 static struct request *new_request(struct raft_driver *d, enum request_kind kind, size_t len,
                                    raft_driver_done done, void *owner)
@@ -66,7 +75,7 @@ void raft_request_finish(struct raft_driver *d, struct request *r, int err)
         d->open_count--;
     r->is_counted = false;
     r->err = err;
-    list_remove(&r->link); /* from d->open, if it is there */
+    list_remove(&r->link); /* from where it waited, if it did */
     list_push_back(&d->finished, &r->link);
 }
 
@@ -152,4 +161,53 @@ void raft_driver_change(struct raft_driver *d, const struct raft_conf_op *ops, s
         len += ops[i].context.len;
     }
     note_request(d, r);
+}
+
+void raft_request_orphan(struct raft_driver *d)
+{
+    if (list_is_empty(&d->orphans))
+        d->orphan_deadline = mono_after(uv_hrtime(), ORPHAN_WAIT_NS);
+    LIST_EACH_SAFE(link, &d->open)
+    {
+        struct request *r = CONTAINER_OF(link, struct request, link);
+
+        if (r->kind == REQUEST_READ)
+            continue; /* the core answers it */
+        list_remove(link);
+        if (r->kind == REQUEST_PROPOSE)
+            list_push_back(&d->orphans, link);
+        else
+            raft_request_finish(d, r, ERR_UNKNOWN_OUTCOME);
+    }
+}
+
+/* By its entry, not by the ticket: the log may have lost it and got it again from a successor. */
+static struct request *find_orphan(struct raft_driver *d, struct raft_entry_id applied)
+{
+    LIST_EACH_SAFE(link, &d->orphans)
+    {
+        struct request *r = CONTAINER_OF(link, struct request, link);
+
+        if (r->entry.index == applied.index && r->entry.term == applied.term)
+            return r;
+        if (r->entry.term >= applied.term)
+            break; /* it may be in one of the next entries */
+        raft_request_finish(d, r, ERR_NOT_LEADER);
+    }
+    return NULL;
+}
+
+struct request *raft_request_applied(struct raft_driver *d, const struct to_apply *a)
+{
+    struct request *orphan = find_orphan(d, a->id);
+
+    return orphan != NULL ? orphan : raft_request_of_ticket(d, a->ticket);
+}
+
+void raft_request_end_orphans(struct raft_driver *d)
+{
+    struct list *link;
+
+    while ((link = list_pop_front(&d->orphans)) != NULL)
+        raft_request_finish(d, CONTAINER_OF(link, struct request, link), ERR_UNKNOWN_OUTCOME);
 }

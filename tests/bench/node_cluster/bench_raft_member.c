@@ -29,6 +29,7 @@
 #define VALUES          65536
 #define VALUE_BYTES_MAX 256
 #define REDIAL_MS       20
+#define LINGER_MS       100 /* after it has stopped */
 
 struct conn { /* accepted: from a peer or a client */
     uv_tcp_t tcp;
@@ -59,10 +60,10 @@ struct member {
     raft_node_id id;
     int port;
     uv_tcp_t listener;
-    uv_prepare_t flush; /* runs after the driver's, which was started later */
-    uv_timer_t checkpoint;
+    uv_prepare_t flush;    /* runs after the driver's, which was started later */
+    uv_timer_t checkpoint; /* at last: the end */
     uv_signal_t sigterm;
-    struct raft_driver *driver;
+    struct raft_driver *driver; /* NULL once it has stopped */
     struct peer peers[MEMBERS];
     struct conn *dirty;
     raft_index applied;
@@ -287,7 +288,9 @@ static void take_frames(struct conn *c)
         if (c->in.len - at < 4 + (size_t)len)
             break;
         memcpy(&tag, c->in.ptr + at + 4, sizeof(tag));
-        if (tag >= 1 && tag <= MEMBERS)
+        if (c->member->driver == NULL)
+            answer(c, tag, ERR_UNAVAILABLE, 0);
+        else if (tag >= 1 && tag <= MEMBERS)
             CHECK(raft_driver_receive(c->member->driver, tag,
                                       slice_of(c->in.ptr + at + 12, len - 8)) == 0);
         else
@@ -359,7 +362,8 @@ static void on_peer_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b)
         return;
     p->is_connected = false;
     buf_clear(&p->out);
-    raft_driver_unreachable(p->member->driver, p->id);
+    if (p->member->driver != NULL)
+        raft_driver_unreachable(p->member->driver, p->id);
     uv_close((uv_handle_t *)&p->tcp, on_peer_closed);
 }
 
@@ -406,10 +410,19 @@ static void on_checkpoint(uv_timer_t *timer)
     raft_driver_durable(m->driver, m->applied);
 }
 
+static void on_lingered(uv_timer_t *timer)
+{
+    (void)timer;
+    exit(0);
+}
+
+/* Whoever connected at the last moment is told to ask elsewhere, not cut off without a word. */
 static void on_stopped(void *ctx)
 {
-    (void)ctx;
-    exit(0);
+    struct member *m = ctx;
+
+    m->driver = NULL;
+    CHECK(uv_timer_start(&m->checkpoint, on_lingered, LINGER_MS, 0) == 0);
 }
 
 static void on_sigterm(uv_signal_t *handle, int number)

@@ -132,7 +132,7 @@ static void turn_control(struct manager *m, mono_ns *deadline)
         return;
     }
     m->planning = true;
-    manager_propose(m, &out.plan, on_planned, m);
+    request_propose_plan(m, &out.plan, on_planned, m);
 }
 
 static void turn_dispatcher(struct manager *m)

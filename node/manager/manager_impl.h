@@ -71,7 +71,9 @@ void route_send(void *ctx, raft_node_id to, struct slice bytes);
 void route_on_message(void *ctx, const struct link_peer *from, enum link_channel channel,
                       struct slice message);
 
-/* request.c: proposals of other managers */
+/* request.c: this leader's plans, which nobody else may carry out, and proposals of other managers
+ */
+void request_propose_plan(struct manager *m, struct transaction *t, manager_done done, void *owner);
 void request_on_forwarded(void *ctx, struct forward_request *request, struct slice bytes);
 void request_give_up(struct manager *m); /* answers those who wait for a leader */
 

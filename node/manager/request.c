@@ -1,6 +1,8 @@
 /* Proposals and reads, from the call to the outcome. A follower forwards a proposal to the leader
  * and waits until it is applied here, too; what comes from another manager is proposed here or
- * refused, never forwarded again. */
+ * refused, never forwarded again. What a leader refused because it is leaving is asked again of the
+ * next one, by whom it was asked first; a leader's own plan is not: it was made from what that
+ * leader knew. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,14 +27,24 @@ struct waiter {
     struct forward_request *forwarded; /* answers another manager instead */
     uint64_t index;                    /* forwarded to the leader: applied there at */
 
+    bool is_plan; /* of this leader's control: nobody else may make it */
+
     struct list link; /* in the manager's leaderless */
     mono_ns give_up_at;
-    struct buf bytes; /* the proposal while it waits; empty: a read */
+    struct buf bytes; /* the proposal, if it may be tried again; empty: a read */
 };
 
 static const char no_leader[] =
     "The swarm does not have a leader. It's possible that too few managers are online. Make sure "
     "more than half of the managers are online.";
+
+static void free_waiter(struct waiter *w)
+{
+    if (w == NULL)
+        return;
+    buf_deinit(&w->bytes);
+    free(w);
+}
 
 static void answer(struct waiter *w, int err, const struct field_error *why, uint64_t index)
 {
@@ -40,8 +52,7 @@ static void answer(struct waiter *w, int err, const struct field_error *why, uin
         forward_answer(w->forwarded, err, why->text[0] != '\0' ? why->text : err_text(err), index);
     else
         w->done(w->owner, err, why);
-    buf_deinit(&w->bytes);
-    free(w);
+    free_waiter(w);
 }
 
 static void answer_text(struct waiter *w, int err, const char *text)
@@ -68,11 +79,21 @@ static void wait_for_leader(struct waiter *w)
     list_push_back(&m->leaderless, &w->link);
 }
 
+/* Refused before anything came of it, by a leader that is leaving or none any more. */
+static bool may_try_again(const struct waiter *w, int err)
+{
+    return (err == ERR_NOT_LEADER || err == ERR_UNAVAILABLE) && w->bytes.len > 0;
+}
+
 static void on_proposed(void *owner, int err, raft_index index, int apply_result)
 {
     struct waiter *w = owner;
     struct field_error why = { "" };
 
+    if (may_try_again(w, err)) {
+        wait_for_leader(w);
+        return;
+    }
     if (err == 0 && apply_result < 0) {
         err = apply_result;
         why = machine_refusal(w->manager, index);
@@ -98,6 +119,10 @@ static void on_forwarded(void *owner, int err, const char *text, uint64_t index)
     struct waiter *w = owner;
     struct field_error why = { "" };
 
+    if (may_try_again(w, err)) {
+        wait_for_leader(w);
+        return;
+    }
     w->index = index;
     if (err == 0 && !w->manager->closing) {
         raft_driver_read(w->manager->raft, on_caught_up, w);
@@ -112,14 +137,12 @@ static void propose_bytes(struct manager *m, struct slice bytes, struct waiter *
     struct raft_status status;
 
     raft_driver_status(m->raft, &status);
-    if (status.role == RAFT_LEADER || w->forwarded != NULL)
+    if (status.role == RAFT_LEADER || w->forwarded != NULL || w->is_plan)
         raft_driver_propose(m->raft, bytes, on_proposed, w);
     else if (!id_is_none(&m->leader))
         forward_propose(m->forward, &m->leader, bytes, on_forwarded, w);
-    else if (w->bytes.len > 0 || buf_append(&w->bytes, bytes.ptr, bytes.len) == 0)
-        wait_for_leader(w);
     else
-        answer_text(w, -ENOMEM, err_text(-ENOMEM));
+        wait_for_leader(w);
 }
 
 static struct waiter *new_waiter(struct manager *m, manager_done done, void *owner)
@@ -136,24 +159,54 @@ static struct waiter *new_waiter(struct manager *m, manager_done done, void *own
     return w;
 }
 
+static int encode(struct manager *m, struct transaction *t, struct buf *out,
+                  struct field_error *why)
+{
+    int rc;
+
+    t->at = manager_wall_now();
+    t->author = m->cfg.node_id;
+    rc = fields_encode(&transaction_type, t, out, why);
+    fields_deinit(&transaction_type, t);
+    return rc;
+}
+
 void manager_propose(struct manager *m, struct transaction *t, manager_done done, void *owner)
 {
     struct waiter *w = new_waiter(m, done, owner);
     struct field_error why = { "out of memory" };
+    int rc = -ENOMEM;
+
+    if (w != NULL)
+        rc = encode(m, t, &w->bytes, &why);
+    else
+        fields_deinit(&transaction_type, t);
+    if (rc == 0) {
+        propose_bytes(m, buf_slice(&w->bytes), w);
+        return;
+    }
+    done(owner, rc, &why);
+    free_waiter(w);
+}
+
+void request_propose_plan(struct manager *m, struct transaction *t, manager_done done, void *owner)
+{
+    struct waiter *w = new_waiter(m, done, owner);
+    struct field_error why = { "out of memory" };
     struct buf bytes;
-    int rc = w == NULL ? -ENOMEM : 0;
+    int rc = -ENOMEM;
 
     buf_init(&bytes, TRANSACTION_LEN_MAX);
-    t->at = manager_wall_now();
-    t->author = m->cfg.node_id;
-    if (rc == 0)
-        rc = fields_encode(&transaction_type, t, &bytes, &why);
-    fields_deinit(&transaction_type, t);
-    if (rc < 0) {
-        free(w);
-        done(owner, rc, &why);
-    } else {
+    if (w != NULL)
+        rc = encode(m, t, &bytes, &why);
+    else
+        fields_deinit(&transaction_type, t);
+    if (rc == 0) {
+        w->is_plan = true;
         propose_bytes(m, buf_slice(&bytes), w);
+    } else {
+        done(owner, rc, &why);
+        free_waiter(w);
     }
     buf_deinit(&bytes);
 }
@@ -206,12 +259,12 @@ static void try_again(struct waiter *w)
 static void on_retry(uv_timer_t *timer)
 {
     struct manager *m = timer->data;
-    struct list waiting;
+    struct list waiting, *link;
 
     list_init(&waiting);
     list_splice_back(&waiting, &m->leaderless);
-    while (!list_is_empty(&waiting))
-        try_again(CONTAINER_OF(list_pop_front(&waiting), struct waiter, link));
+    while ((link = list_pop_front(&waiting)) != NULL)
+        try_again(CONTAINER_OF(link, struct waiter, link));
 }
 
 void request_give_up(struct manager *m)

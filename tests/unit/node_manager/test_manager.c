@@ -155,6 +155,19 @@ static void test_a_request_waits_for_the_leader_to_be_known(void **state)
     assert_true(seat_has(s, "back"));
 }
 
+/* It arrives while the leader is handing over. */
+static void test_what_a_stopping_leader_refuses_goes_to_the_next(void **state)
+{
+    struct seat *leader = seats_leader(&seats), *follower = seat_next(leader);
+
+    (void)state;
+    SEATS_UNTIL(&seats, manager_leader(follower->manager) != NULL);
+    seat_propose(follower, "back");
+    seat_close(leader);
+    assert_int_equal(seat_wait(follower), 0);
+    assert_true(seat_has(follower, "back"));
+}
+
 static void test_a_manager_that_closes_answers_what_waits_for_a_leader(void **state)
 {
     struct seat *s = seat_next(seats_leader(&seats));
@@ -229,6 +242,8 @@ int main(void)
                                         close_seats),
         cmocka_unit_test_setup_teardown(test_a_request_waits_for_the_leader_to_be_known, open_three,
                                         close_seats),
+        cmocka_unit_test_setup_teardown(test_what_a_stopping_leader_refuses_goes_to_the_next,
+                                        open_three, close_seats),
         cmocka_unit_test_setup_teardown(test_a_manager_that_closes_answers_what_waits_for_a_leader,
                                         open_three, close_seats),
         cmocka_unit_test_setup_teardown(test_without_a_leader_a_request_is_refused_in_the_end,

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/log.h"
 #include "runtime/launch.h"
 
 #define USERDB_BYTES_MAX      (4 * MIB)
@@ -344,6 +345,27 @@ void launch_spec_input(const struct container *c, struct spec_input *in)
                                .can_read_only_deep = c->rt->oci.is_crun };
 }
 
+/* Without the program the OCI runtime compiles the profile itself: slower, not less safe. */
+static int find_seccomp_program(const struct container *c, struct buf *out, struct fault *f)
+{
+    const struct container_spec *spec = &c->record.spec;
+    cap_set caps;
+    int rc;
+
+    if (!c->rt->oci.is_crun || spec->seccomp != CONTAINER_SECCOMP_DEFAULT)
+        return 0;
+    rc = spec_caps(spec, &caps, f);
+    if (rc < 0)
+        return rc;
+    rc = seccomp_cache_get(&c->rt->seccomp, caps, out);
+    if (rc < 0) {
+        buf_clear(out);
+        log_warn("runtime", "container %s: its system call filter is left to %s to compile: %s",
+                 id_of(c), c->rt->oci.version, err_text(rc));
+    }
+    return 0;
+}
+
 static int write_config_json(struct container *c, const struct sources *sources, struct fault *f)
 {
     const struct container_spec *spec = &c->record.spec;
@@ -359,10 +381,11 @@ static int write_config_json(struct container *c, const struct sources *sources,
     struct user *user = calloc(1, sizeof(*user));
     char netns[PATH_TEXT_MAX];
     struct spec_input in;
-    struct buf text;
+    struct buf text, program;
     int rc;
 
     buf_init(&text, CONFIG_JSON_BYTES_MAX);
+    buf_init(&program, 2 * SECCOMP_PROGRAM_BYTES_MAX);
     if (paths == NULL || names == NULL || user == NULL) {
         rc = fault_system(f, -ENOMEM, "container %s", id_of(c));
         goto out;
@@ -388,7 +411,10 @@ static int write_config_json(struct container *c, const struct sources *sources,
     in.source_count = sources->count;
     in.secret_paths = names;
     in.config_paths = names + spec->secrets.count;
-    rc = spec_config_json(&in, &text, f);
+    rc = find_seccomp_program(c, &program, f);
+    in.seccomp_program = program.len > 0 ? (const char *)program.ptr : NULL;
+    if (rc == 0)
+        rc = spec_config_json(&in, &text, f);
     if (rc == 0) {
         rc = file_write(config.text, buf_slice(&text), 0600);
         if (rc < 0)
@@ -396,6 +422,7 @@ static int write_config_json(struct container *c, const struct sources *sources,
     }
 out:
     buf_deinit(&text);
+    buf_deinit(&program);
     free(paths);
     free(names);
     free(user);

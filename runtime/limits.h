@@ -24,6 +24,11 @@
 #define VOLUME_COUNT_MAX    65536
 #define INGEST_COUNT_MAX    64
 
+/* Sets of capabilities in use at once; one more compiles again. A program has at most 4096
+ * instructions of 8 bytes, says the kernel. */
+#define SECCOMP_PROGRAMS_MAX      16
+#define SECCOMP_PROGRAM_BYTES_MAX (32 * KIB)
+
 #define HEALTH_OUTPUT_MAX    4096
 #define EXEC_COUNT_MAX       256       /* running at once, all containers */
 #define STREAM_QUEUE_MAX     (1 * MIB) /* input waiting for one exec or attach */

@@ -34,7 +34,7 @@ struct opening {
     struct runtime *rt;
     uv_work_t request;
     struct work work;
-    bool images_open, volumes_open;
+    bool images_open, volumes_open, seccomp_open;
     struct list found; /* containers, not listed yet */
     size_t unsettled;  /* whose end has still to be reported */
     int err;
@@ -214,6 +214,12 @@ static int open_host(struct opening *o)
     if (rc == 0) {
         rc = volume_store_init(&rt->volumes, rt->state_dir.text, f);
         o->volumes_open = rc == 0;
+    }
+    if (rc == 0) {
+        rc = seccomp_cache_init(&rt->seccomp);
+        o->seccomp_open = rc == 0;
+        if (rc < 0)
+            fault_system(f, rc, "system call filters");
     }
     find_init(rt);
     return rc;
@@ -612,6 +618,8 @@ static void on_all_closed(struct runtime *rt)
     void (*on_closed)(void *owner) = rt->on_closed;
     void *owner = rt->closed_owner;
 
+    if (rt->opening->seccomp_open)
+        seccomp_cache_deinit(&rt->seccomp);
     if (rt->opening->volumes_open)
         volume_store_deinit(&rt->volumes);
     if (rt->opening->images_open)

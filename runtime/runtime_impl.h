@@ -15,6 +15,7 @@
 #include "runtime/oci.h"
 #include "runtime/record.h"
 #include "runtime/runtime.h"
+#include "runtime/seccomp_bpf.h"
 #include "runtime/spec.h"
 #include "runtime/volume.h"
 #include "runtime/work.h"
@@ -33,6 +34,7 @@ struct runtime {
     struct mountns mountns;
     struct image_store images;
     struct volume_store volumes;
+    struct seccomp_cache seccomp;
     atomic_bool closing; /* long work stops when it is set */
     uint64_t log_file_bytes_max;
     uint32_t log_file_count_max;

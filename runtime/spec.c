@@ -14,11 +14,13 @@
 #include "runtime/limits.h"
 #include "runtime/seccomp.h"
 
-#define DEFAULT_PATH     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define INIT_TARGET      "/sbin/docker-init" /* where programs look for it under Docker */
-#define CPU_PERIOD_US    100000
-#define CPU_QUOTA_US_MIN 1000 /* the kernel's */
-#define SHM_BYTES        (64 * MIB)
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+/* crun uses it instead of linux.seccomp, which it then ignores; others ignore the annotation. */
+#define SECCOMP_ANNOTATION "run.oci.seccomp_bpf_data"
+#define INIT_TARGET        "/sbin/docker-init" /* where programs look for it under Docker */
+#define CPU_PERIOD_US      100000
+#define CPU_QUOTA_US_MIN   1000 /* the kernel's */
+#define SHM_BYTES          (64 * MIB)
 
 struct builder {
     const struct spec_input *in;
@@ -541,12 +543,12 @@ static int linux_json(struct builder *b, cap_set caps, json_t **out)
 
 /* --- The whole */
 
-static int find_caps(struct builder *b, cap_set *out)
+int spec_caps(const struct container_spec *spec, cap_set *out, struct fault *f)
 {
     const char *unknown = "";
 
-    if (cap_set_of(&b->in->spec->cap_add, &b->in->spec->cap_drop, out, &unknown) < 0)
-        return fault_set(b->f, ERR_INVALID,
+    if (cap_set_of(&spec->cap_add, &spec->cap_drop, out, &unknown) < 0)
+        return fault_set(f, ERR_INVALID,
                          "capability \"%.64s\": unknown; use names as in capabilities(7), or ALL",
                          unknown);
     return 0;
@@ -578,7 +580,7 @@ int spec_config_json(const struct spec_input *in, struct buf *out, struct fault 
     json_t *linux_object = NULL, *args, *process, *root;
     char hostname[64];
     cap_set caps;
-    int rc = find_caps(&b, &caps);
+    int rc = spec_caps(in->spec, &caps, f);
 
     if (rc < 0)
         return rc;
@@ -604,6 +606,8 @@ int spec_config_json(const struct spec_input *in, struct buf *out, struct fault 
                                  "mounts", mounts_json(&b), "linux", linux_object));
     if (text_of(spec->domainname)[0] != '\0' && root != NULL)
         set(&b, root, "domainname", json_string(spec->domainname));
+    if (spec->seccomp == CONTAINER_SECCOMP_DEFAULT && in->seccomp_program != NULL && root != NULL)
+        set(&b, root, "annotations", json_pack("{s:s}", SECCOMP_ANNOTATION, in->seccomp_program));
     return finish(&b, root, out);
 }
 
@@ -616,7 +620,7 @@ int spec_exec_json(const struct spec_input *in, const struct spec_exec *exec, st
     json_t *env = env_of(&b, exec->user, exec->tty);
     json_t *process;
     cap_set caps;
-    int rc = find_caps(&b, &caps);
+    int rc = spec_caps(in->spec, &caps, f);
 
     for (size_t i = 0; exec->argv[i] != NULL; i++)
         append_str(&b, args, exec->argv[i]);

@@ -7,6 +7,7 @@
 #define RUNTIME_SPEC_H
 
 #include "base/buf.h"
+#include "runtime/caps.h"
 #include "runtime/container_spec.h"
 #include "runtime/fault.h"
 #include "runtime/manifest.h"
@@ -34,10 +35,16 @@ struct spec_input {
     size_t source_count;
     const char *const *secret_paths; /* as many as spec->secrets */
     const char *const *config_paths; /* as many as spec->configs */
+    /* The program of seccomp_default(), as base64, for an OCI runtime that takes one; NULL = it
+     * compiles the profile, which it is given in any case. */
+    const char *seccomp_program;
     bool cgroup_v2;
     bool can_limit_swap;
     bool can_read_only_deep; /* the OCI runtime knows "rro" */
 };
+
+/* The capabilities that the container gets.  ERR_INVALID: one has an unknown name */
+NODISCARD int spec_caps(const struct container_spec *spec, cap_set *out, struct fault *f);
 
 /* Appends the text of config.json.
  *   ERR_INVALID  no command, unknown capability, bad seccomp profile ..: the message says

@@ -1,5 +1,6 @@
-/* How fast containers come and go: one at a time, beside crun alone, and a hundred at once. Prints
- * one line per figure: name, value, unit. As root, with crun, conmon and busybox-static. */
+/* How fast containers come and go: one at a time, in turns with crun alone, and a hundred at once.
+ * Prints one line per figure: name, median, unit, range. As root, with crun, conmon and
+ * busybox-static. */
 #include <fcntl.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -17,7 +18,7 @@
 
 #include "tests/unit/runtime/support_runtime.h"
 
-#define SINGLE_ROUNDS 20
+#define SINGLE_ROUNDS 40
 #define MANY_MAX      1000
 
 static struct fixture fx;
@@ -32,12 +33,6 @@ static int compare_doubles(const void *a, const void *b)
     double x = *(const double *)a, y = *(const double *)b;
 
     return (x > y) - (x < y);
-}
-
-static double median(double *values, size_t count)
-{
-    qsort(values, count, sizeof(*values), compare_doubles);
-    return values[count / 2];
 }
 
 static void spec_of(struct container_spec *spec, const char *prefix, int i)
@@ -69,42 +64,18 @@ static void remove_it(struct runtime *rt, const char *id, runtime_done done, voi
     runtime_container_remove(rt, id, REMOVE_FORCE, done, owner);
 }
 
-static void bench_single(void)
-{
-    double create[SINGLE_ROUNDS], start[SINGLE_ROUNDS], both[SINGLE_ROUNDS], end[SINGLE_ROUNDS],
-        removal[SINGLE_ROUNDS];
+/* --- The same container by the OCI runtime alone: no image, no monitor, no record. It lives in the
+ * runtime's own view of mounts, so a child does it, one container for each byte that it is sent. */
 
-    for (int i = 0; i < SINGLE_ROUNDS; i++) {
-        struct waited w = { .fixture = &fx };
-        struct container_spec spec;
-        uint64_t t0, t1;
+struct bare_times {
+    double create_and_start, removal;
+};
 
-        spec_of(&spec, "one", i);
-        t0 = uv_hrtime();
-        runtime_container_create(fx.rt, &spec, on_waited, &w);
-        (void)wait_call(&w);
-        t1 = uv_hrtime();
-        call_one(runtime_container_start, spec.id);
-        create[i] = (double)(t1 - t0) / 1e6;
-        start[i] = since_ms(t1);
-        both[i] = since_ms(t0);
-        usleep(50000); /* lets the shell set its trap; not measured */
-        t0 = uv_hrtime();
-        call_one(stop, spec.id);
-        end[i] = since_ms(t0);
-        t0 = uv_hrtime();
-        call_one(remove_it, spec.id);
-        removal[i] = since_ms(t0);
-        fields_deinit(&container_spec_type, &spec);
-    }
-    printf("create, one                 %8.1f ms\n", median(create, SINGLE_ROUNDS));
-    printf("start, one                  %8.1f ms\n", median(start, SINGLE_ROUNDS));
-    printf("create and start, one       %8.1f ms\n", median(both, SINGLE_ROUNDS));
-    printf("stop, one                   %8.1f ms\n", median(end, SINGLE_ROUNDS));
-    printf("remove, one                 %8.1f ms\n", median(removal, SINGLE_ROUNDS));
-}
-
-/* --- The same container by the OCI runtime alone: no image, no monitor, no record */
+struct bare {
+    const char *bundle;
+    int ask, answer; /* pipes */
+    pid_t pid;
+};
 
 static double spawn_and_wait(const char *const argv[])
 {
@@ -123,8 +94,9 @@ static double spawn_and_wait(const char *const argv[])
     return since_ms(start);
 }
 
-/* Ours, with a directory as its root file system. */
-static void write_bare_bundle(const char *bundle, const char *of)
+/* Ours, with a directory as its root file system. `compiled`: with the program of the system call
+ * filter, else crun compiles the profile. */
+static void write_bare_bundle(const char *bundle, const char *of, bool compiled)
 {
     char path[256], command[1024];
     json_t *config;
@@ -135,6 +107,8 @@ static void write_bare_bundle(const char *bundle, const char *of)
     (void)snprintf(path, sizeof(path), "%s/containers/%s/config.json", fx.run_dir, of);
     config = json_load_file(path, 0, NULL);
     assert_non_null(config);
+    if (!compiled)
+        (void)json_object_del(config, "annotations");
     (void)snprintf(path, sizeof(path), "%s/root", bundle);
     (void)json_object_set_new(json_object_get(config, "root"), "path", json_string(path));
     (void)snprintf(path, sizeof(path), "%s/bare", fx.cgroup_parent);
@@ -144,10 +118,9 @@ static void write_bare_bundle(const char *bundle, const char *of)
     json_decref(config);
 }
 
-static void time_bare(const char *bundle)
+static void bare_main(const char *bundle, int ask, int answer)
 {
-    double both[SINGLE_ROUNDS], removal[SINGLE_ROUNDS];
-    char view[256], root[256];
+    char view[256], root[256], byte;
     int fd;
 
     (void)snprintf(view, sizeof(view), "%s/ns/mnt", fx.run_dir);
@@ -155,47 +128,153 @@ static void time_bare(const char *bundle)
     fd = open(view, O_RDONLY | O_CLOEXEC);
     if (fd >= 0 && setns(fd, CLONE_NEWNS) < 0) /* hosts with both cgroup versions */
         fail_msg("%s cannot be entered", view);
-    for (int i = 0; i < SINGLE_ROUNDS; i++) {
-        char id[32];
-        const char *const create[] = { "crun",     "--root", root, "create",
-                                       "--bundle", bundle,   id,   NULL };
-        const char *const start[] = { "crun", "--root", root, "start", id, NULL };
-        const char *const delete[] = { "crun", "--root", root, "delete", "--force", id, NULL };
+    while (read(ask, &byte, 1) == 1) {
+        const char *const create[] = { "crun",     "--root", root,   "create",
+                                       "--bundle", bundle,   "bare", NULL };
+        const char *const start[] = { "crun", "--root", root, "start", "bare", NULL };
+        const char *const delete[] = { "crun", "--root", root, "delete", "--force", "bare", NULL };
+        struct bare_times times;
 
-        (void)snprintf(id, sizeof(id), "bare%d", i);
-        both[i] = spawn_and_wait(create) + spawn_and_wait(start);
-        usleep(50000); /* as above */
-        removal[i] = spawn_and_wait(delete);
+        times.create_and_start = spawn_and_wait(create) + spawn_and_wait(start);
+        usleep(50000); /* as ours */
+        times.removal = spawn_and_wait(delete);
+        assert_int_equal(write(answer, &times, sizeof(times)), sizeof(times));
     }
-    printf("bare crun create and start  %8.1f ms\n", median(both, SINGLE_ROUNDS));
-    printf("bare crun kill and delete   %8.1f ms\n", median(removal, SINGLE_ROUNDS));
-    (void)fflush(stdout);
 }
 
-static void bench_bare(void)
+static void bare_open(struct bare *b, const char *bundle, const char *of, bool compiled)
 {
-    struct container_spec spec;
-    char bundle[128], message[1024], command[256];
-    pid_t pid;
-    int status = -1;
+    int ask[2], answer[2];
 
-    spec_of(&spec, "bare", 0);
-    assert_int_equal(create_and_start(&fx, &spec, message), 0);
-    (void)snprintf(bundle, sizeof(bundle), "%s/bare", fx.dir);
-    write_bare_bundle(bundle, spec.id);
+    b->bundle = bundle;
+    write_bare_bundle(bundle, of, compiled);
+    assert_true(pipe2(ask, O_CLOEXEC) == 0 && pipe2(answer, O_CLOEXEC) == 0);
     (void)fflush(stdout);
-    pid = fork(); /* its mounts will be others */
-    if (pid == 0) {
-        time_bare(bundle);
+    b->pid = fork();
+    if (b->pid == 0) {
+        close(ask[1]);
+        bare_main(bundle, ask[0], answer[1]);
         _exit(0);
     }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
+    close(ask[0]);
+    close(answer[1]);
+    b->ask = ask[1];
+    b->answer = answer[0];
+}
+
+static struct bare_times bare_run(const struct bare *b)
+{
+    struct bare_times times;
+
+    assert_int_equal(write(b->ask, "", 1), 1);
+    if (read(b->answer, &times, sizeof(times)) != sizeof(times))
+        fail_msg("crun alone in %s: see above", b->bundle);
+    return times;
+}
+
+static void bare_close(struct bare *b)
+{
+    char command[256];
+    int status = -1;
+
+    close(b->ask);
+    close(b->answer);
+    assert_int_equal(waitpid(b->pid, &status, 0), b->pid);
     assert_int_equal(status, 0);
-    (void)snprintf(command, sizeof(command), "rm -rf %s", bundle);
+    (void)snprintf(command, sizeof(command), "rm -rf %s", b->bundle);
     assert_int_equal(system(command), 0);
+}
+
+/* --- One at a time. Ours and crun alone take turns, so that what else the machine does falls on
+ * all of them, and the difference is taken pair by pair. */
+
+struct single_times {
+    double create, start, both, stop, removal;
+};
+
+static struct single_times run_single(int i)
+{
+    struct single_times t;
+    struct waited w = { .fixture = &fx };
+    struct container_spec spec;
+    uint64_t t0, t1;
+
+    spec_of(&spec, "one", i);
+    t0 = uv_hrtime();
+    runtime_container_create(fx.rt, &spec, on_waited, &w);
+    if (wait_call(&w) < 0)
+        fail_msg("%s", w.message);
+    t1 = uv_hrtime();
+    call_one(runtime_container_start, spec.id);
+    t.create = (double)(t1 - t0) / 1e6;
+    t.start = since_ms(t1);
+    t.both = since_ms(t0);
+    usleep(50000); /* lets the shell set its trap; not measured */
+    t0 = uv_hrtime();
+    call_one(stop, spec.id);
+    t.stop = since_ms(t0);
+    t0 = uv_hrtime();
+    call_one(remove_it, spec.id);
+    t.removal = since_ms(t0);
+    fields_deinit(&container_spec_type, &spec);
+    return t;
+}
+
+static void print_median(const char *what, const double *values)
+{
+    double sorted[SINGLE_ROUNDS];
+
+    memcpy(sorted, values, sizeof(sorted));
+    qsort(sorted, SINGLE_ROUNDS, sizeof(*sorted), compare_doubles);
+    printf("%-34s%8.1f ms   (%.1f to %.1f)\n", what, sorted[SINGLE_ROUNDS / 2], sorted[0],
+           sorted[SINGLE_ROUNDS - 1]);
+}
+
+static void bench_single(void)
+{
+    static double create[SINGLE_ROUNDS], start[SINGLE_ROUNDS], both[SINGLE_ROUNDS],
+        ended[SINGLE_ROUNDS], removal[SINGLE_ROUNDS], bare[SINGLE_ROUNDS], compiling[SINGLE_ROUNDS],
+        bare_removal[SINGLE_ROUNDS], beyond[SINGLE_ROUNDS];
+    char message[1024], bundle[2][128];
+    struct container_spec spec;
+    struct bare alone, compiler;
+
+    spec_of(&spec, "model", 0);
+    assert_int_equal(create_and_start(&fx, &spec, message), 0);
+    (void)snprintf(bundle[0], sizeof(bundle[0]), "%s/bare", fx.dir);
+    (void)snprintf(bundle[1], sizeof(bundle[1]), "%s/bare-compiling", fx.dir);
+    bare_open(&alone, bundle[0], spec.id, true);
+    bare_open(&compiler, bundle[1], spec.id, false);
+    for (int i = 0; i < SINGLE_ROUNDS; i++) {
+        struct single_times t = run_single(i);
+        struct bare_times crun = bare_run(&alone);
+
+        compiling[i] = bare_run(&compiler).create_and_start;
+        create[i] = t.create;
+        start[i] = t.start;
+        both[i] = t.both;
+        ended[i] = t.stop;
+        removal[i] = t.removal;
+        bare[i] = crun.create_and_start;
+        bare_removal[i] = crun.removal;
+        beyond[i] = t.both - crun.create_and_start;
+    }
+    bare_close(&compiler);
+    bare_close(&alone);
     remove_container(&fx, spec.id, REMOVE_FORCE);
     fields_deinit(&container_spec_type, &spec);
+    print_median("create, one", create);
+    print_median("start, one", start);
+    print_median("create and start, one", both);
+    print_median("crun alone, create and start", bare);
+    print_median("beyond crun alone", beyond);
+    print_median("crun alone that compiles seccomp", compiling);
+    print_median("stop, one", ended);
+    print_median("remove, one", removal);
+    print_median("crun alone, kill and delete", bare_removal);
 }
+
+/* --- Many at once */
 
 struct many {
     char id[64];
@@ -253,8 +332,8 @@ static void bench_many(int count)
     }
     run_until(&fx, &all_done);
     started = since_ms(t0);
-    printf("create and start, %4d      %8.1f ms\n", count, started);
-    printf("monitors' memory, %4d      %8.1f KiB each\n", count,
+    printf("create and start, %4d            %8.1f ms\n", count, started);
+    printf("monitors' memory, %4d            %8.1f KiB each\n", count,
            (double)resident_kib_of_children() / count);
     usleep(200000);
     t0 = uv_hrtime();
@@ -266,7 +345,7 @@ static void bench_many(int count)
     }
     run_until(&fx, &all_done);
     ended = since_ms(t0);
-    printf("stop and remove, %4d       %8.1f ms\n", count, ended);
+    printf("stop and remove, %4d             %8.1f ms\n", count, ended);
 }
 
 int main(int argc, char **argv)
@@ -280,8 +359,6 @@ int main(int argc, char **argv)
     fixture_init(&fx);
     fixture_import_busybox(&fx);
     bench_single();
-    if (system("command -v crun >/dev/null") == 0)
-        bench_bare();
     bench_many(count > MANY_MAX ? MANY_MAX : count);
     fixture_deinit(&fx);
     return 0;

@@ -198,7 +198,7 @@ static void put_value(struct line *l, const struct log_field *f)
 
     switch (f->kind) {
     case LOG_KIND_STR:
-        if (config.format == LOG_FORMAT_TEXT && is_plain(f->value.str))
+        if (config.format != LOG_FORMAT_JSON && is_plain(f->value.str))
             put(l, (const char *)f->value.str.ptr, f->value.str.len);
         else
             put_quoted(l, f->value.str);
@@ -224,7 +224,7 @@ static void put_field(struct line *l, const struct log_field *f)
 
     if (l->is_cut)
         return;
-    if (config.format == LOG_FORMAT_TEXT) {
+    if (config.format != LOG_FORMAT_JSON) {
         put_str(l, " ");
         put_str(l, f->key);
         put_str(l, "=");
@@ -238,33 +238,49 @@ static void put_field(struct line *l, const struct log_field *f)
         l->len = start;
 }
 
-static void put_head(struct line *l, const struct log_site *site, struct slice message)
+static void put_text_head(struct line *l, const struct log_site *site, const char *time)
 {
     static const char *const upper[] = { "DEBUG", "INFO", "WARN", "ERROR", "OFF" };
-    char time[TIME_TEXT_MAX];
+    static const char *const priorities[] = { "<7>", "<6>", "<4>", "<3>", "<3>" }; /* syslog(3) */
 
-    time_format(config.wall_clock(config.arg), time);
-    if (config.format == LOG_FORMAT_TEXT) {
+    if (config.format == LOG_FORMAT_JOURNAL) {
+        put_str(l, priorities[site->level]);
+    } else {
         put_str(l, time);
         put_str(l, " ");
         put_str(l, upper[site->level]);
         put_str(l, " ");
-        put_str(l, site->area);
-        put_str(l, ": ");
-        put_escaped(l, message, false);
-    } else {
-        put_str(l, "{\"time\":\"");
-        put_str(l, time);
-        put_str(l, "\",\"level\":\"");
-        put_str(l, log_level_name(site->level));
-        put_str(l, "\",\"area\":\"");
-        put_str(l, site->area);
-        put_str(l, "\",\"msg\":\"");
-        put_escaped(l, message, true);
-        l->limit = LOG_LINE_MAX; /* the closing quote is part of the tail */
-        put(l, "\"", 1);
-        l->limit = LOG_LINE_MAX - LINE_TAIL + 1;
     }
+    put_str(l, site->area);
+    put_str(l, ": ");
+}
+
+static void put_json_head(struct line *l, const struct log_site *site, const char *time)
+{
+    put_str(l, "{\"time\":\"");
+    put_str(l, time);
+    put_str(l, "\",\"level\":\"");
+    put_str(l, log_level_name(site->level));
+    put_str(l, "\",\"area\":\"");
+    put_str(l, site->area);
+    put_str(l, "\",\"msg\":\"");
+}
+
+static void put_head(struct line *l, const struct log_site *site, struct slice message)
+{
+    char time[TIME_TEXT_MAX];
+
+    time_format(config.wall_clock(config.arg), time);
+    if (config.format != LOG_FORMAT_JSON) {
+        put_text_head(l, site, time);
+        put_escaped(l, message, false);
+        return;
+    }
+    put_json_head(l, site, time);
+    put_escaped(l, message, true);
+    l->limit = LOG_LINE_MAX; /* the closing quote is part of the tail */
+    put(l, "\"", 1);
+    l->limit = LOG_LINE_MAX - LINE_TAIL + 1;
 }
 
 static void put_tail(struct line *l, uint64_t dropped)
@@ -279,7 +295,7 @@ static void put_tail(struct line *l, uint64_t dropped)
         put_field(l, &suppressed);
     if (was_cut)
         put_field(l, &truncated);
-    put_str(l, config.format == LOG_FORMAT_TEXT ? "\n" : "}\n");
+    put_str(l, config.format == LOG_FORMAT_JSON ? "}\n" : "\n");
 }
 
 static void emit(const struct log_site *site, struct slice message, const struct log_field *fields,

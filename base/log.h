@@ -30,7 +30,11 @@
 #define LOG_WINDOW_NS (10 * NS_PER_S)
 
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR, LOG_LEVEL_OFF };
-enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
+enum log_format {
+    LOG_FORMAT_TEXT,
+    LOG_FORMAT_JSON,
+    LOG_FORMAT_JOURNAL, /* text for systemd's journal: "<6>" for a level, and no time: sd-daemon(3) */
+};
 
 struct log_config {
     /* Takes one whole line with its newline, borrowed for the call; called from any thread. */

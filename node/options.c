@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
+#include "node/journal.h"
 
 static const char usage[] =
     "usage: shoal daemon [OPTIONS]\n"
@@ -154,7 +156,9 @@ int options_parse(int argc, char **argv, struct options *out)
                              .listen = "0.0.0.0:2377",
                              .gossip = "0.0.0.0:7946",
                              .data_port = 7947,
-                             .log_level = LOG_LEVEL_INFO };
+                             .log_level = LOG_LEVEL_INFO,
+                             .log_format = journal_reads(STDERR_FILENO) ? LOG_FORMAT_JOURNAL
+                                                                        : LOG_FORMAT_TEXT };
     optind = 1;
     while ((id = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         rc = take(out, id, optarg);

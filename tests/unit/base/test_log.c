@@ -65,6 +65,20 @@ static void test_nothing_is_logged_before_setup(void **state)
     assert_int_equal(seen.count, 0);
 }
 
+static void test_journal_line_has_a_priority_and_no_time(void **state)
+{
+    (void)state;
+    start(LOG_FORMAT_JOURNAL, LOG_LEVEL_DEBUG);
+    log_info("raft", "became leader");
+    assert_string_equal(seen.last, "<6>raft: became leader\n");
+    log_warn_kv("link", "hello\nrejected", LOG_STR("peer", "node 7"));
+    assert_string_equal(seen.last, "<4>link: hello\\nrejected peer=\"node 7\"\n");
+    log_error("raft", "lost");
+    assert_string_equal(seen.last, "<3>raft: lost\n");
+    log_debug("raft", "step");
+    assert_string_equal(seen.last, "<7>raft: step\n");
+}
+
 static void test_text_line(void **state)
 {
     (void)state;
@@ -191,6 +205,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_is_logged_before_setup),
         cmocka_unit_test_teardown(test_text_line, stop),
+        cmocka_unit_test_teardown(test_journal_line_has_a_priority_and_no_time, stop),
         cmocka_unit_test_teardown(test_json_line, stop),
         cmocka_unit_test_teardown(test_lower_levels_are_not_even_formatted, stop),
         cmocka_unit_test_teardown(test_outsiders_cannot_forge_lines, stop),

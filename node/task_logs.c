@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "node/task_stream.h"
 
 #define RECORD_HEADER_LEN 14
 #define RECORD_TEXT_MAX   (64 * KIB)
@@ -197,13 +198,8 @@ static void free_if_over(struct serving *s)
 
 static void flush(struct serving *s)
 {
-    while (s->stream != NULL && s->waiting.len > 0) {
-        size_t len = MIN(s->waiting.len, link_stream_room(s->stream));
-
-        if (len == 0 || link_stream_write(s->stream, slice_of(s->waiting.ptr, len)) < 0)
-            break;
-        buf_consume(&s->waiting, len);
-    }
+    if (s->stream != NULL && !task_stream_flush(s->stream, &s->waiting))
+        buf_clear(&s->waiting); /* its end is told by on_served_closed */
     if (s->stream == NULL)
         return;
     if (s->waiting.len > 0 && s->logs != NULL)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "node/task_exec.h"
 #include "node/task_logs.h"
 
 static void status(void *ctx, struct api_status *out)
@@ -148,6 +149,17 @@ static void logs_close(void *ctx, void *logs)
     task_logs_close(logs);
 }
 
+static int exec_open(void *ctx, const struct api_exec *exec,
+                     const struct stream_callbacks *callbacks, void **out)
+{
+    struct links *links = member_links(ctx);
+    struct task_exec *process = NULL;
+    int rc = links == NULL ? ERR_UNAVAILABLE : task_exec_open(links, exec, callbacks, &process);
+
+    *out = process;
+    return rc;
+}
+
 static void fetch_image(void *ctx, const char *reference, api_done done, void *owner)
 {
     member_fetch_image(ctx, reference, done, owner);
@@ -170,5 +182,7 @@ void backend_init(struct api_backend *out, struct member *m)
                                  .logs_hold = logs_hold,
                                  .logs_resume = logs_resume,
                                  .logs_close = logs_close,
+                                 .exec_open = exec_open,
+                                 .exec_ops = &task_exec_ops,
                                  .fetch_image = fetch_image };
 }

@@ -6,6 +6,7 @@
 #include "node/cluster/identity.h"
 #include "node/images.h"
 #include "node/member.h"
+#include "node/task_exec.h"
 
 #define DATA_KEY_LEN   32
 #define MEMBER_WHY_MAX 512
@@ -46,6 +47,7 @@ struct member {
     struct gossip_driver *gossip;    /* NULL until the first keys have come */
     struct host *host;
     struct images *images;
+    struct task_exec_server execs;
     struct manager *manager;
     struct finder finder;
     struct gossip_contact contacts[FINDER_MANAGERS_MAX];

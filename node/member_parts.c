@@ -17,6 +17,7 @@
 #include "node/images.h"
 #include "node/member_impl.h"
 #include "node/memory.h"
+#include "node/task_exec.h"
 #include "node/task_logs.h"
 
 #define RENEW_CHECK_MS (3600 * 1000)
@@ -229,6 +230,7 @@ int member_activate(struct member *m)
     if (rc < 0)
         return rc;
     task_logs_serve(m->links, m->cfg.runtime);
+    task_exec_serve(&m->execs, m->cfg.loop, m->links, m->cfg.runtime);
     know_managers(m);
     (void)uv_timer_start(&m->renew_timer, on_renew_timer, RENEW_RETRY_MS, RENEW_CHECK_MS);
     return 0;

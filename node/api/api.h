@@ -86,6 +86,23 @@ struct api_log_callbacks {
     void (*on_end)(void *owner, int err, const char *why); /* the last call */
 };
 
+/* A process that reads and writes, here or on another node: calls as runtime_stream_*. */
+struct api_process_ops {
+    int (*write)(void *process, struct slice bytes); /* ERR_FULL: again in a while; ERR_CLOSED */
+    void (*shut_input)(void *process);
+    void (*resize)(void *process, uint16_t rows, uint16_t columns);
+    void (*hold)(void *process);
+    void (*resume)(void *process);
+    void (*close)(void *process); /* ends it; on_end follows, perhaps at once */
+};
+
+/* A command in the container of a task. */
+struct api_exec {
+    struct id task, node; /* where it runs */
+    struct exec_spec spec;
+    bool detach; /* it goes on when the way to it is lost, and nobody wants its output */
+};
+
 /* Arguments are borrowed for the call. Functions marked `manager` are called only while status says
  * that this node is an active manager, or when store() gave something since control came from the
  * loop. */
@@ -119,6 +136,12 @@ struct api_backend {
     void (*logs_hold)(void *ctx, void *logs);
     void (*logs_resume)(void *ctx, void *logs);
     void (*logs_close)(void *ctx, void *logs);
+
+    /* --- a command in a task of another node (manager). On success `*out` is valid until on_end,
+     * which does not come before this returns; on error no call comes. NULL: there is no way. */
+    int (*exec_open)(void *ctx, const struct api_exec *exec,
+                     const struct stream_callbacks *callbacks, void **out);
+    const struct api_process_ops *exec_ops;
 
     /* An image by reference, from peers or a registry, as tasks get theirs. Without it, or with
      * credentials, POST /images/create goes to the registry only. */

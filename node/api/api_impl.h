@@ -43,6 +43,7 @@ struct api {
     bool closing;
     unsigned pending;     /* requests not freed */
     struct list requests; /* struct request, link */
+    struct list sessions; /* struct session, link */
     struct list execs;    /* struct exec of exec.c */
     size_t exec_count;
     struct prng ids;
@@ -69,6 +70,8 @@ struct stream {
     void (*on_gone)(struct request *r); /* nobody reads any more: let go of the source */
 };
 
+struct session;
+
 struct request {
     struct api *api;
     struct list link;
@@ -83,6 +86,9 @@ struct request {
     size_t discarded;
     bool body_done, suspended, queued;
     struct upload upload;
+    bool is_fresh;                           /* request_refresh has been called */
+    struct session *session;                 /* that is to take the connection over */
+    void (*on_taken)(struct session *taken); /* when it has */
 
     unsigned refusal; /* HTTP status decided before the body was read; 0: none */
     char message[MESSAGE_MAX];
@@ -120,6 +126,8 @@ bool request_flag(const struct request *r, const char *name);
 bool request_version(struct request *r, uint64_t *out);
 /* A time: seconds, RFC 3339, or "10m" ago; absent is 0. False: none of them. */
 bool request_moment(const struct request *r, const char *name, wall_ns *out);
+/* "h" and "w" of a terminal's window. False: answered. */
+bool request_window(struct request *r, uint16_t *rows, uint16_t *columns);
 bool request_filters(struct request *r, struct filters *out, const char *const *known);
 
 /* Reads the body by its field table; on failure answers and returns false, `out` is zero then. */
@@ -127,6 +135,10 @@ bool request_parse(struct request *r, const struct fields *type, void *out);
 
 void request_status(const struct request *r, struct api_status *out);
 struct runtime *request_runtime(struct request *r); /* NULL: answered */
+/* For paths that need no manager, before they look into the store: true: the handler is called
+ * again once it may be read, or the request has been answered. False: it may be read now, if there
+ * is one. */
+bool request_refresh(struct request *r);
 /* The container of this host that the path names; NULL: answered. */
 const struct container_info *request_container(struct request *r);
 const struct store *request_store(const struct request *r);

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "node/api/api_impl.h"
 #include "node/api/container_json.h"
+#include "node/api/target.h"
 
 /* --- Reading -------------------------------------------------------------------------------- */
 
@@ -75,10 +76,11 @@ const struct container_info *request_container(struct request *r)
 
 void handle_container_inspect(struct request *r)
 {
-    const struct container_info *info = request_container(r);
+    struct target at;
 
-    if (info != NULL)
-        reply_json(r, MHD_HTTP_OK, container_detail_json(info));
+    if (target_find(r, &at))
+        reply_json(r, MHD_HTTP_OK,
+                   at.local != NULL ? container_detail_json(at.local) : target_task_json(at.task));
 }
 
 /* --- Acting --------------------------------------------------------------------------------- */

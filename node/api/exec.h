@@ -1,5 +1,4 @@
-/* node/api/exec.h - Commands run in containers of this host: made, then started, then asked about.
- */
+/* node/api/exec.h - Commands run in containers: made, then started, then asked about. */
 #ifndef NODE_API_EXEC_H
 #define NODE_API_EXEC_H
 
@@ -7,8 +6,6 @@ struct api;
 
 #define EXECS_MAX 1024 /* kept; the oldest that has ended makes room */
 
-void execs_sweep(struct api *api); /* lets go of commands whose client has gone */
-void execs_close(struct api *api); /* cuts their connections off; while libmicrohttpd still runs */
 void execs_free(struct api *api);
 
 #endif /* NODE_API_EXEC_H */

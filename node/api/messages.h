@@ -40,7 +40,8 @@ FIELDS_STRUCT(swarm_unlock, SWARM_UNLOCK_FIELDS);
     X(S, 6, LIST_STR, COUNT(1024), env, "Env", OPTIONAL)        \
     X(S, 7, STR, LEN(4096), dir, "WorkingDir", OPTIONAL)        \
     X(S, 8, LIST_STR, COUNT(1024), argv, "Cmd", REQUIRED)       \
-    X(S, 9, BOOL, ANY, privileged, "Privileged", OPTIONAL)
+    X(S, 9, BOOL, ANY, privileged, "Privileged", OPTIONAL)      \
+    X(S, 10, STR, LEN(256), detach_keys, "DetachKeys", OPTIONAL)
 FIELDS_STRUCT(exec_create, EXEC_CREATE_FIELDS);
 
 #define EXEC_START_FIELDS(X, S)                    \

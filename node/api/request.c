@@ -8,6 +8,7 @@
 #include "base/time_text.h"
 #include "base/utf8.h"
 #include "node/api/api_impl.h"
+#include "node/api/session.h"
 
 static void refuse(struct request *r, unsigned status, const char *message)
 {
@@ -120,6 +121,8 @@ void request_release(struct request *r)
     if (--r->refs > 0)
         return;
     list_remove(&r->link);
+    if (r->session != NULL)
+        session_lost(r->session);
     if (r->response != NULL)
         MHD_destroy_response(r->response);
     fields_deinit(&transaction_type, &r->txn);
@@ -194,6 +197,18 @@ void request_ready(struct request *r)
     r->route->handle(r);
 }
 
+bool request_refresh(struct request *r)
+{
+    const struct api_backend *b = &r->api->cfg.backend;
+
+    if (r->is_fresh || request_store(r) == NULL)
+        return false;
+    r->is_fresh = true;
+    request_hold(r);
+    b->read(b->ctx, on_read, r);
+    return true;
+}
+
 /* --- What was asked ------------------------------------------------------------------------- */
 
 void request_status(const struct request *r, struct api_status *out)
@@ -260,6 +275,20 @@ bool request_moment(const struct request *r, const char *name, wall_ns *out)
     if (duration_parse(slice_of_str(text), &ago) < 0)
         return false;
     *out = api_wall_now() - ago;
+    return true;
+}
+
+bool request_window(struct request *r, uint16_t *rows, uint16_t *columns)
+{
+    const char *h = request_query(r, "h"), *w = request_query(r, "w");
+    long high = h != NULL ? strtol(h, NULL, 10) : 0, wide = w != NULL ? strtol(w, NULL, 10) : 0;
+
+    if (high <= 0 || high > UINT16_MAX || wide <= 0 || wide > UINT16_MAX) {
+        reply_status(r, MHD_HTTP_BAD_REQUEST, "give h and w between 1 and %d", UINT16_MAX);
+        return false;
+    }
+    *rows = (uint16_t)high;
+    *columns = (uint16_t)wide;
     return true;
 }
 

@@ -24,6 +24,7 @@
 #include "base/utf8.h"
 #include "node/api/api_impl.h"
 #include "node/api/exec.h"
+#include "node/api/session.h"
 
 #define SWEEP_INTERVAL_MS 1000
 #define CONNECTION_MEMORY (32 * KIB) /* libmicrohttpd's per connection: headers must fit */
@@ -203,7 +204,7 @@ static void on_sweep(uv_timer_t *timer)
         if (poll(&p, 1, 0) == 1 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0)
             stream_end(r);
     }
-    execs_sweep(api);
+    sessions_sweep(api);
 }
 
 /* --- Opening and closing -------------------------------------------------------------------- */
@@ -370,6 +371,7 @@ int api_open(const struct api_config *cfg, struct api **out, char *why, size_t w
     api->cfg = *cfg;
     list_init(&api->requests);
     list_init(&api->execs);
+    list_init(&api->sessions);
     randombytes_buf(&seed, sizeof(seed));
     prng_init(&api->ids, seed);
     rc = listen_at(cfg->socket, why, why_len);
@@ -418,7 +420,7 @@ void api_close(struct api *api, void (*on_closed)(void *ctx), void *ctx)
     end_requests(api);
     api->closing = true;
     if (api->daemon != NULL) {
-        execs_close(api);
+        sessions_close(api);
         (void)MHD_run(api->daemon); /* sends what was just answered */
         (void)unlink(api->cfg.socket);
         api->pending++; /* not freed while libmicrohttpd lets go of its connections */

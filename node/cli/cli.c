@@ -12,7 +12,7 @@
 
 static const struct command *const tables[] = {
     cluster_commands, node_commands,      service_commands, network_commands, secret_commands,
-    image_commands,   container_commands, volume_commands,  system_commands,
+    image_commands,   container_commands, volume_commands,  exec_commands,    system_commands,
 };
 static const struct command_groups groups = { tables, ARRAY_LEN(tables) };
 

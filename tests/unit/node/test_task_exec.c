@@ -1,0 +1,137 @@
+/* Commands for tasks of other nodes, between whole nodes: who may ask, and what is said when the
+ * node knows no such task or is gone. Commands that run are in tests/e2e/cluster_exec.sh. */
+#include <stdio.h>
+
+#include "base/err.h"
+#include "node/task_exec.h"
+#include "support_hosts.h"
+#include "tests/support/unit.h"
+
+struct asked {
+    bool ended;
+    int err, exit_code;
+    char message[512];
+};
+
+static void on_output(void *owner, enum stream_source source, struct slice bytes)
+{
+    (void)owner;
+    (void)source;
+    (void)bytes;
+}
+
+static void on_end(void *owner, int err, const char *message, int exit_code)
+{
+    struct asked *a = owner;
+
+    assert_false(a->ended);
+    a->ended = true;
+    a->err = err;
+    a->exit_code = exit_code;
+    (void)snprintf(a->message, sizeof(a->message), "%s", message);
+}
+
+static struct task_exec *ask(struct host_node *from, const struct host_node *to, struct asked *a)
+{
+    const char *argv[] = { "true", NULL };
+    const struct api_exec exec = { .task = { "0123456789abcdefghijklmno" },
+                                   .node = *host_id(to),
+                                   .spec = { .argv = argv } };
+    const struct stream_callbacks callbacks = { .owner = a,
+                                                .on_output = on_output,
+                                                .on_end = on_end };
+    struct task_exec *t;
+
+    *a = (struct asked){ .ended = false };
+    assert_int_equal(task_exec_open(member_links(from->member), &exec, &callbacks, &t), 0);
+    return t;
+}
+
+static void open_cluster(struct hosts *h)
+{
+    hosts_open(h, 3);
+    assert_int_equal(host_init(&h->nodes[0]), 0);
+    assert_int_equal(host_join(&h->nodes[1], &h->nodes[0], ROLE_WORKER), 0);
+    assert_int_equal(host_join(&h->nodes[2], &h->nodes[0], ROLE_WORKER), 0);
+}
+
+static void test_a_task_that_is_not_there_is_named(void **state)
+{
+    struct hosts h;
+    struct asked a;
+
+    (void)state;
+    open_cluster(&h);
+    for (size_t i = 0; i < 2; i++) { /* itself, too */
+        (void)ask(&h.nodes[0], &h.nodes[i], &a);
+        HOSTS_UNTIL(&h, a.ended);
+        assert_int_equal(a.err, ERR_NOT_FOUND);
+        assert_non_null(strstr(a.message, "0123456789abcdefghijklmno"));
+    }
+    hosts_close(&h);
+}
+
+static void test_workers_may_not_ask(void **state)
+{
+    struct hosts h;
+    struct asked a;
+
+    (void)state;
+    open_cluster(&h);
+    for (size_t i = 0; i < 2; i++) { /* neither a manager nor another worker */
+        link_learn(member_links(h.nodes[2].member), host_id(&h.nodes[i]), h.nodes[i].listen);
+        (void)ask(&h.nodes[2], &h.nodes[i], &a);
+        HOSTS_UNTIL(&h, a.ended);
+        print_message("  %s\n", a.message);
+        assert_true(a.err < 0);
+        assert_int_equal(a.exit_code, 255);
+        assert_true(links_counters(member_links(h.nodes[i].member))->refused_forbidden > 0);
+    }
+    hosts_close(&h);
+}
+
+static void test_who_lets_go_hears_so_at_once(void **state)
+{
+    struct hosts h;
+    struct task_exec *t;
+    struct asked a;
+
+    (void)state;
+    open_cluster(&h);
+    t = ask(&h.nodes[0], &h.nodes[1], &a);
+    task_exec_ops.close(t);
+    assert_true(a.ended);
+    assert_int_equal(a.err, ERR_CLOSED);
+    hosts_close(&h);
+}
+
+static void test_a_node_that_goes_ends_what_was_asked_of_it(void **state)
+{
+    struct hosts h;
+    struct asked a;
+    char expected[80];
+
+    (void)state;
+    open_cluster(&h);
+    (void)ask(&h.nodes[0], &h.nodes[1], &a);
+    (void)snprintf(expected, sizeof(expected), "the link to node %s is lost",
+                   host_id(&h.nodes[1])->text);
+    host_node_stop(&h.nodes[1]);
+    HOSTS_UNTIL(&h, a.ended);
+    assert_true(a.err < 0);
+    if (a.err != ERR_NOT_FOUND) /* it may have answered first */
+        assert_non_null(strstr(a.message, expected));
+    hosts_close(&h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_task_that_is_not_there_is_named),
+        cmocka_unit_test(test_workers_may_not_ask),
+        cmocka_unit_test(test_who_lets_go_hears_so_at_once),
+        cmocka_unit_test(test_a_node_that_goes_ends_what_was_asked_of_it),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

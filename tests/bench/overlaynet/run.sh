@@ -1,10 +1,11 @@
 #!/bin/bash
-# ./dev bench overlaynet [--peers] [--quick] [--only=CASE,..] [--wire=WIRE]: the sealed path against kernel VXLAN in clear, run by
-# run in turn on the same two hosts (network namespaces joined by a veth pair), as paired ratios.
+# ./dev bench overlay [--peers] [--quick] [--only=CASE,..] [--wire=WIRE]: the sealed path against kernel
+# VXLAN in clear, run by run in turn on the same two hosts (network namespaces joined by a veth pair),
+# as paired ratios.
 #   ideal   the wire passes 64 KB frames whole, as a network card with full offload does
 #   real    every frame on the wire is cut to the MTU
-# PAIRS (5) and SECS (3) may be set. --peers adds what the wire carries without any overlay; --only
-# takes some of rtt, tcp1, tcp8 and udp.
+# PAIRS (5) and SECS (3) may be set. --only takes some of rtt, tcp1, tcp8 and udp. --peers measures in
+# the same turns the wire without any overlay, and wireguard-go, nebula and tinc of Debian.
 . "${SHOAL_SOURCE:?}/tests/e2e/lib_overlay.sh"
 for tool in iperf3 ethtool jq; do command -v $tool >/dev/null || skip "needs $tool"; done
 PAIRS=${PAIRS:-5} SECS=${SECS:-3} PEERS=0 CASES=rtt,tcp1,tcp8,udp WIRES="ideal real"
@@ -19,6 +20,8 @@ for arg in "$@"; do
 done
 RTT=$SHOAL_BUILD/bench_overlaynet_rtt
 OUT=$(mktemp -d)
+SYSTEMS="seal vxlan"
+. "$SHOAL_SOURCE/tests/bench/overlaynet/peers.sh"
 
 direct_wire() { # hosts a and b, one veth
     LAB_DIR=$(mktemp -d)
@@ -76,6 +79,7 @@ bench_down() {
     rc=$?
     set +e
     vxlan_down
+    peers_down
     rm -rf "$OUT"
     lab_down $rc
 }
@@ -102,51 +106,68 @@ serve() { # BOX: iperf3 and ping-pong on host b
     wait_for "iperf3 of $1" is_listening b "$1" 5201
     wait_for "ping-pong of $1" is_listening b "$1" 7000
 }
+# The address of host b in a system.
+address() { # SYSTEM
+    case $1 in
+    seal) echo 10.0.9.2 ;;
+    vxlan) echo 10.0.42.2 ;;
+    *) peer_address "$1" ;;
+    esac
+}
 # Without what runs at low priority: that is other work of the machine, none of ours.
 cpu_ticks() { awk '/^cpu /{ print $2 + $4 + $7 + $8 }' /proc/stat; }
-stream() { # BOX ADDR options: Gbit/s and CPU seconds for each gigabyte
-    b=$1 to=$2
-    shift 2
+stream() { # SYSTEM options: Gbit/s and CPU seconds for each gigabyte
+    b=$1
+    shift
     before=$(cpu_ticks)
-    in_box a "$b" iperf3 -c "$to" -t "$SECS" -J "$@" >"$OUT/json" || { echo "0 0"; return; }
+    in_box a "$b" iperf3 -c "$(address "$b")" -t "$SECS" -J "$@" >"$OUT/json" || { echo "0 0"; return; }
     after=$(cpu_ticks)
-    jq -r --argjson ticks $((after - before)) '(.end.sum_received // .end.sum) |
-        "\(.bits_per_second / 1e9) \($ticks / 100 / (.bytes / 1e9))"' "$OUT/json"
+    jq -r --argjson ticks $((after - before)) '.end.sum_received | if .bytes > 0
+        then "\(.bits_per_second / 1e9) \($ticks / 100 / (.bytes / 1e9))" else "0 0" end' "$OUT/json"
+}
+round_trip() { # SYSTEM: p50 and p99 in microseconds
+    in_box a "$1" "$RTT" client "$(address "$1")" 7000 "$SECS" || echo "0 0"
 }
 median() { sort -g | awk '{ a[NR] = $1 } END { print NR % 2 ? a[(NR + 1) / 2] : (a[NR / 2] + a[NR / 2 + 1]) / 2 }'; }
 column() { awk -v c="$1" '{ print $c }' "$2"; }
 ratios() { paste -d' ' "$1" "$2" | awk -v c="$3" '{ n = NF / 2; if ($(n + c) > 0) print $c / $(n + c) }'; }
 
-# pairs LABEL OPTIONS..: one line of the table
-pairs() {
+take_turns() { # COMMAND OPTIONS..: PAIRS times for each system
+    run=$1
+    shift
+    for s in $SYSTEMS; do : >"$OUT/$s"; done
+    for _ in $(seq "$PAIRS"); do
+        for s in $SYSTEMS; do $run "$s" "$@" >>"$OUT/$s"; done
+    done
+}
+print_rows() { # LABEL COLUMN FORMAT [column of CPU seconds]
+    for s in $SYSTEMS; do
+        cpu=
+        [ -z "${4:-}" ] || cpu=$(printf '%.2f' "$(column "$4" "$OUT/$s" | median)")
+        # shellcheck disable=SC2059
+        printf "| %s | %s | $3 | **%.2f** | %s | %s |\n" "$1" "$(name_of "$s")" \
+            "$(column "$2" "$OUT/$s" | median)" "$(ratios "$OUT/$s" "$OUT/vxlan" "$2" | median)" "$cpu" \
+            "$(ratios "$OUT/$s" "$OUT/vxlan" "$2" | awk '{ printf "%.2f ", $1 }')"
+    done
+}
+name_of() {
+    case $1 in
+    seal) echo sealed ;;
+    vxlan) echo VXLAN in clear ;;
+    veth) echo bare veth ;;
+    *) echo "$1" ;;
+    esac
+}
+streams() { # LABEL OPTIONS..
     label=$1
     shift
-    : >"$OUT/ours"
-    : >"$OUT/vxlan"
-    for _ in $(seq "$PAIRS"); do
-        stream seal 10.0.9.2 "$@" >>"$OUT/ours"
-        stream vxlan 10.0.42.2 "$@" >>"$OUT/vxlan"
-    done
-    printf '| %s | %.2f | %.2f | **%.2f** | %.2f | %.2f | %s |\n' "$label" \
-        "$(column 1 "$OUT/ours" | median)" "$(column 1 "$OUT/vxlan" | median)" \
-        "$(ratios "$OUT/ours" "$OUT/vxlan" 1 | median)" \
-        "$(column 2 "$OUT/ours" | median)" "$(column 2 "$OUT/vxlan" | median)" \
-        "$(ratios "$OUT/ours" "$OUT/vxlan" 1 | awk '{ printf "%.2f ", $1 }')"
+    take_turns stream "$@"
+    print_rows "$label" 1 %.2f 2
 }
-round_trips() {
-    : >"$OUT/ours"
-    : >"$OUT/vxlan"
-    for _ in $(seq "$PAIRS"); do
-        in_box a seal "$RTT" client 10.0.9.2 7000 "$SECS" >>"$OUT/ours"
-        in_box a vxlan "$RTT" client 10.0.42.2 7000 "$SECS" >>"$OUT/vxlan"
-    done
-    for c in 1 2; do
-        printf '| round trip p%s, us, %s | %.0f | %.0f | **%.2f** | | | %s |\n' \
-            "$([ $c = 1 ] && echo 50 || echo 99)" "$1" \
-            "$(column $c "$OUT/ours" | median)" "$(column $c "$OUT/vxlan" | median)" \
-            "$(ratios "$OUT/ours" "$OUT/vxlan" $c | median)" \
-            "$(ratios "$OUT/ours" "$OUT/vxlan" $c | awk '{ printf "%.2f ", $1 }')"
-    done
+round_trips() { # WIRE
+    take_turns round_trip
+    print_rows "round trip p50, us, $1" 1 %.0f
+    print_rows "round trip p99, us, $1" 2 %.0f
 }
 
 direct_wire
@@ -155,28 +176,21 @@ ours_up ${LANES:-lanes=2}
 vxlan_up
 serve seal
 serve vxlan
+if [ $PEERS = 1 ]; then
+    peers_up
+    SYSTEMS="$SYSTEMS $PEER_SYSTEMS"
+fi
 say a status
-echo "load before: $(cut -d' ' -f1-3 /proc/loadavg); $PAIRS pairs of $SECS s"
+echo "load before: $(cut -d' ' -f1-3 /proc/loadavg); $PAIRS rounds of $SECS s"
 echo
-echo "| case | sealed | VXLAN in clear | ratio | CPU s/GB sealed | CPU s/GB VXLAN | all ratios |"
-echo "|---|---|---|---|---|---|---|"
+echo "| case | system | median | to VXLAN | CPU s/GB | all ratios |"
+echo "|---|---|---|---|---|---|"
 wants() { case ,$CASES, in *",$1,"*) ;; *) return 1 ;; esac; }
 for wire in $WIRES; do
     set_wire "$wire"
-    if wants tcp1; then pairs "1 TCP stream, Gbit/s, $wire" -C cubic; fi
-    if wants tcp8; then pairs "8 TCP streams, Gbit/s, $wire" -C cubic -P 8; fi
-    if wants udp; then pairs "UDP 1300 bytes, Gbit/s, $wire" -u -b 0 -l 1300; fi
+    if wants tcp1; then streams "1 TCP stream, Gbit/s, $wire" -C cubic; fi
+    if wants tcp8; then streams "8 TCP streams, Gbit/s, $wire" -C cubic -P 8; fi
+    if wants udp; then streams "UDP 1300 bytes, Gbit/s, $wire" -u -b 0 -l 1300; fi
     if wants rtt; then round_trips "$wire"; fi
 done
 for h in a b; do say $h stats; done
-
-if [ $PEERS = 1 ]; then
-    echo
-    for wire in ideal real; do
-        set_wire $wire
-        nsenter --net=/run/netns/${LAB}b iperf3 -s -1 >/dev/null 2>&1 &
-        sleep 0.5
-        printf 'bare veth, %s: ' $wire
-        on_host a iperf3 -c "$(host_ip b)" -t "$SECS" -J | jq -r '.end.sum_received.bits_per_second / 1e9'
-    done
-fi

@@ -1,8 +1,4 @@
-/* Leases as a bitmap and an owner table for each network.
- *
- * struct ipam -> networks (in order of creation) -> two ranges (IPv4, IPv6). */
-#include "overlaynet/ipam.h"
-
+/* Which networks there are, and which subnets and VNIs are theirs. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -12,35 +8,9 @@
 
 #include "base/check.h"
 #include "base/err.h"
-#include "base/map.h"
-#include "overlaynet/ip_range.h"
+#include "overlaynet/ipam_impl.h"
 
-enum { FAMILY4, FAMILY6, FAMILIES };
-
-struct lease {
-    uint64_t offset[FAMILIES]; /* IP_RANGE_NONE = none */
-};
-
-struct network {
-    struct ipam_network subnets;
-    struct ip_range range[FAMILIES];
-    struct map leases; /* owner -> struct lease */
-    size_t name_len;
-    uint8_t name[IPAM_OWNER_LEN_MAX];
-};
-
-struct ipam {
-    struct ipam_config cfg;
-    struct hash_seed seed;
-    struct map networks; /* id -> struct network */
-    struct map vnis;     /* number -> struct network */
-    struct ip_prefix *routes;
-    size_t route_count;
-    uint32_t vni_cursor;
-    uint64_t pool_cursor[FAMILIES]; /* piece of the pool where the next search starts */
-};
-
-PRINTF_LIKE(2, 3) static void explain(struct ipam_why *why, const char *format, ...)
+void ipam_explain(struct ipam_why *why, const char *format, ...)
 {
     va_list args;
 
@@ -50,9 +20,6 @@ PRINTF_LIKE(2, 3) static void explain(struct ipam_why *why, const char *format, 
     (void)vsnprintf(why->text, sizeof(why->text), format, args);
     va_end(args);
 }
-
-/* An id as printf arguments for "%.*s". */
-#define TEXT(s) (int)(s).len, (const char *)(s).ptr
 
 static struct slice network_name(const struct network *n)
 {
@@ -180,8 +147,8 @@ bool ipam_route_clash(const struct ipam *t, struct slice network, struct ipam_wh
 
         if (route == NULL)
             continue;
-        explain(why, "network %.*s: subnet %s overlaps the route %s of a host", TEXT(network),
-                ip_prefix_format(subnets[f], a), ip_prefix_format(route, b));
+        ipam_explain(why, "network %.*s: subnet %s overlaps the route %s of a host", TEXT(network),
+                     ip_prefix_format(subnets[f], a), ip_prefix_format(route, b));
         return true;
     }
     return false;
@@ -197,13 +164,13 @@ static int check_subnet(struct slice network, const struct ip_prefix *subnet, ui
     if (subnet->addr.len == 0)
         return 0;
     if (subnet->addr.len != len) {
-        explain(why, "network %.*s: subnet %s is of the wrong address family", TEXT(network),
-                ip_prefix_format(subnet, text));
+        ipam_explain(why, "network %.*s: subnet %s is of the wrong address family", TEXT(network),
+                     ip_prefix_format(subnet, text));
         return ERR_INVALID;
     }
     if (subnet->bits < bits_min || subnet->bits > bits_max) {
-        explain(why, "network %.*s: subnet %s: prefix is %u to %u", TEXT(network),
-                ip_prefix_format(subnet, text), bits_min, bits_max);
+        ipam_explain(why, "network %.*s: subnet %s: prefix is %u to %u", TEXT(network),
+                     ip_prefix_format(subnet, text), bits_min, bits_max);
         return ERR_INVALID;
     }
     return 0;
@@ -221,8 +188,8 @@ static int check_gateway(struct slice network, const struct ip_prefix *subnet,
     }
     if (ip_prefix_has(subnet, gateway))
         return 0;
-    explain(why, "network %.*s: gateway %s is outside its subnet %s", TEXT(network),
-            ip_format(gateway, a), ip_prefix_format(subnet, b));
+    ipam_explain(why, "network %.*s: gateway %s is outside its subnet %s", TEXT(network),
+                 ip_format(gateway, a), ip_prefix_format(subnet, b));
     return ERR_INVALID;
 }
 
@@ -240,8 +207,8 @@ static int check_network(struct slice network, struct ipam_network *n, struct ip
     if (rc == 0)
         rc = check_gateway(network, &n->subnet6, &n->gateway6, why);
     if (rc == 0 && n->vni != 0 && (n->vni < IPAM_VNI_MIN || n->vni > IPAM_VNI_MAX)) {
-        explain(why, "network %.*s: VNI %" PRIu32 " is outside %d to %d", TEXT(network), n->vni,
-                IPAM_VNI_MIN, IPAM_VNI_MAX);
+        ipam_explain(why, "network %.*s: VNI %" PRIu32 " is outside %d to %d", TEXT(network),
+                     n->vni, IPAM_VNI_MIN, IPAM_VNI_MAX);
         rc = ERR_INVALID;
     }
     return rc;
@@ -257,8 +224,9 @@ static int check_overlap(const struct ipam *t, struct slice network, const struc
     if (other == NULL)
         return 0;
     theirs = subnet->addr.len == IP4_LEN ? &other->subnets.subnet4 : &other->subnets.subnet6;
-    explain(why, "network %.*s: subnet %s overlaps %s of network %.*s", TEXT(network),
-            ip_prefix_format(subnet, a), ip_prefix_format(theirs, b), TEXT(network_name(other)));
+    ipam_explain(why, "network %.*s: subnet %s overlaps %s of network %.*s", TEXT(network),
+                 ip_prefix_format(subnet, a), ip_prefix_format(theirs, b),
+                 TEXT(network_name(other)));
     return ERR_CONFLICT;
 }
 
@@ -268,8 +236,8 @@ static int check_vni(const struct ipam *t, struct slice network, uint32_t vni, s
 
     if (other == NULL)
         return 0;
-    explain(why, "network %.*s: VNI %" PRIu32 " belongs to network %.*s", TEXT(network), vni,
-            TEXT(network_name(other)));
+    ipam_explain(why, "network %.*s: VNI %" PRIu32 " belongs to network %.*s", TEXT(network), vni,
+                 TEXT(network_name(other)));
     return ERR_CONFLICT;
 }
 
@@ -283,7 +251,7 @@ static int choose_subnet(struct ipam *t, struct slice network, int family, struc
     char text[IP_PREFIX_TEXT_MAX];
 
     if (pool->addr.len == 0) {
-        explain(why, "network %.*s: there is no IPv6 pool: name a subnet", TEXT(network));
+        ipam_explain(why, "network %.*s: there is no IPv6 pool: name a subnet", TEXT(network));
         return ERR_INVALID;
     }
     pieces = bits - pool->bits >= 20 ? UINT64_C(1) << 20 : UINT64_C(1) << (bits - pool->bits);
@@ -302,11 +270,12 @@ static int choose_subnet(struct ipam *t, struct slice network, int family, struc
         *out = p;
         return 0;
     }
-    explain(why,
-            "network %.*s: no free /%u is left in the pool %s: %" PRIu64 " pieces, %zu networks, "
-            "%zu routes of hosts",
-            TEXT(network), bits, ip_prefix_format(pool, text), pieces, t->networks.count,
-            t->route_count);
+    ipam_explain(why,
+                 "network %.*s: no free /%u is left in the pool %s: %" PRIu64
+                 " pieces, %zu networks, "
+                 "%zu routes of hosts",
+                 TEXT(network), bits, ip_prefix_format(pool, text), pieces, t->networks.count,
+                 t->route_count);
     return ERR_EXHAUSTED;
 }
 
@@ -324,7 +293,7 @@ static int choose_vni(struct ipam *t, struct slice network, uint32_t *out, struc
         *out = vni;
         return 0;
     }
-    explain(why, "network %.*s: all %" PRIu32 " VNIs are in use", TEXT(network), all);
+    ipam_explain(why, "network %.*s: all %" PRIu32 " VNIs are in use", TEXT(network), all);
     return ERR_EXHAUSTED;
 }
 
@@ -350,7 +319,8 @@ static int insert_network(struct ipam *t, struct slice id, const struct ipam_net
         (void)map_remove(&t->networks, id); /* it was set above */
 out:
     if (rc == ERR_FULL)
-        explain(why, "network %.*s: there are already %d networks", TEXT(id), IPAM_NETWORKS_MAX);
+        ipam_explain(why, "network %.*s: there are already %d networks", TEXT(id),
+                     IPAM_NETWORKS_MAX);
     if (rc < 0)
         free(n);
     return rc;
@@ -384,8 +354,8 @@ static int check_routes(const struct ipam *t, struct slice id, const struct ip_p
 
     if (route == NULL)
         return 0;
-    explain(why, "network %.*s: subnet %s overlaps the route %s of a host", TEXT(id),
-            ip_prefix_format(subnet, a), ip_prefix_format(route, b));
+    ipam_explain(why, "network %.*s: subnet %s overlaps the route %s of a host", TEXT(id),
+                 ip_prefix_format(subnet, a), ip_prefix_format(route, b));
     return ERR_CONFLICT;
 }
 
@@ -422,7 +392,7 @@ int ipam_network_restore(struct ipam *t, struct slice network, const struct ipam
     int rc;
 
     if (n.vni == 0 || (n.subnet4.addr.len == 0 && n.subnet6.addr.len == 0)) {
-        explain(why, "network %.*s: stored without VNI or subnet", TEXT(network));
+        ipam_explain(why, "network %.*s: stored without VNI or subnet", TEXT(network));
         return ERR_INVALID;
     }
     rc = admit_network(t, network, &n, why);
@@ -448,168 +418,4 @@ const struct ipam_network *ipam_network_get(const struct ipam *t, struct slice n
     const struct network *n = map_get(&t->networks, network);
 
     return n == NULL ? NULL : &n->subnets;
-}
-
-/* --- Leases ---------------------------------------------------------------------------------- */
-
-static const struct ip_prefix *subnet_of(const struct network *n, int family)
-{
-    return family == FAMILY4 ? &n->subnets.subnet4 : &n->subnets.subnet6;
-}
-
-/* The owner's lease record, made if needed. */
-static int get_lease(struct network *n, struct slice owner, struct lease **out)
-{
-    struct lease *l = map_get(&n->leases, owner);
-    int rc;
-
-    if (owner.len == 0 || owner.len > IPAM_OWNER_LEN_MAX)
-        return ERR_TOO_LARGE;
-    if (l == NULL) {
-        l = malloc(sizeof(*l));
-        if (l == NULL)
-            return -ENOMEM;
-        *l = (struct lease){ .offset = { IP_RANGE_NONE, IP_RANGE_NONE } };
-        rc = map_set(&n->leases, owner, l);
-        if (rc < 0) {
-            free(l);
-            return rc;
-        }
-    }
-    *out = l;
-    return 0;
-}
-
-static void drop_lease_if_empty(struct network *n, struct slice owner, struct lease *l)
-{
-    if (l->offset[FAMILY4] != IP_RANGE_NONE || l->offset[FAMILY6] != IP_RANGE_NONE)
-        return;
-    (void)map_remove(&n->leases, owner); /* `l` itself */
-    free(l);
-}
-
-int ipam_allocate(struct ipam *t, struct slice network, struct slice owner, uint8_t family_len,
-                  struct ip_addr *out, struct ipam_why *why)
-{
-    int family = family_len == IP4_LEN ? FAMILY4 : FAMILY6;
-    struct network *n = map_get(&t->networks, network);
-    struct lease *l = NULL;
-    struct ip_range *r;
-    uint64_t offset;
-    int rc;
-
-    if (n == NULL || subnet_of(n, family)->addr.len == 0) {
-        explain(why, "network %.*s: %s", TEXT(network),
-                n == NULL ? "unknown" : "has no subnet of that address family");
-        return ERR_NOT_FOUND;
-    }
-    r = &n->range[family];
-    rc = get_lease(n, owner, &l);
-    if (rc < 0)
-        return rc;
-    offset = l->offset[family];
-    if (offset == IP_RANGE_NONE) {
-        offset = ip_range_next(r);
-        rc = offset == IP_RANGE_NONE ? ERR_EXHAUSTED : ip_range_mark(r, offset);
-        if (rc < 0) {
-            char text[IP_PREFIX_TEXT_MAX];
-
-            explain(why, "network %.*s: %" PRIu64 " of %" PRIu64 " addresses of %s are leased",
-                    TEXT(network), r->leased, ip_range_size(r),
-                    ip_prefix_format(subnet_of(n, family), text));
-            drop_lease_if_empty(n, owner, l);
-            return rc;
-        }
-        ip_range_advance(r, offset);
-        l->offset[family] = offset;
-    }
-    *out = ip_prefix_at(subnet_of(n, family), offset);
-    return 0;
-}
-
-int ipam_reserve(struct ipam *t, struct slice network, struct slice owner,
-                 const struct ip_addr *addr, struct ipam_why *why)
-{
-    int family = addr->len == IP4_LEN ? FAMILY4 : FAMILY6;
-    struct network *n = map_get(&t->networks, network);
-    struct lease *l = NULL;
-    struct ip_range *r;
-    uint64_t offset;
-    char text[IP_TEXT_MAX];
-    int rc;
-
-    (void)ip_format(addr, text);
-    if (n == NULL) {
-        explain(why, "network %.*s: unknown", TEXT(network));
-        return ERR_NOT_FOUND;
-    }
-    r = &n->range[family];
-    if (!ip_prefix_has(subnet_of(n, family), addr) ||
-        (offset = ip_prefix_offset(subnet_of(n, family), addr)) < r->first || offset > r->last ||
-        offset == r->gateway) {
-        explain(why, "network %.*s: %s cannot be leased: it is outside the subnet or reserved",
-                TEXT(network), text);
-        return ERR_INVALID;
-    }
-    rc = get_lease(n, owner, &l);
-    if (rc < 0)
-        return rc;
-    if (l->offset[family] == offset)
-        return 0;
-    if (l->offset[family] != IP_RANGE_NONE || ip_range_used(r, offset)) {
-        explain(why, "network %.*s: %s: %s", TEXT(network), text,
-                l->offset[family] != IP_RANGE_NONE ? "the owner has another address"
-                                                   : "leased to another owner");
-        rc = ERR_CONFLICT;
-    } else {
-        rc = ip_range_mark(r, offset);
-    }
-    if (rc < 0) {
-        drop_lease_if_empty(n, owner, l);
-        return rc;
-    }
-    l->offset[family] = offset;
-    if (offset >= r->cursor) /* after a rebuild, go on behind the highest lease */
-        ip_range_advance(r, offset);
-    return 0;
-}
-
-struct ip_addr ipam_lookup(const struct ipam *t, struct slice network, struct slice owner,
-                           uint8_t family_len)
-{
-    int family = family_len == IP4_LEN ? FAMILY4 : FAMILY6;
-    const struct network *n = map_get(&t->networks, network);
-    const struct lease *l = n == NULL ? NULL : map_get(&n->leases, owner);
-
-    if (l == NULL || l->offset[family] == IP_RANGE_NONE)
-        return (struct ip_addr){ 0 };
-    return ip_prefix_at(subnet_of(n, family), l->offset[family]);
-}
-
-void ipam_release(struct ipam *t, struct slice network, struct slice owner)
-{
-    struct network *n = map_get(&t->networks, network);
-    struct lease *l = n == NULL ? NULL : map_remove(&n->leases, owner);
-
-    if (l == NULL)
-        return;
-    for (int f = 0; f < FAMILIES; f++)
-        if (l->offset[f] != IP_RANGE_NONE)
-            ip_range_clear(&n->range[f], l->offset[f]);
-    free(l);
-}
-
-int ipam_usage(const struct ipam *t, struct slice network, struct ipam_usage *out)
-{
-    const struct network *n = map_get(&t->networks, network);
-
-    if (n == NULL)
-        return ERR_NOT_FOUND;
-    *out = (struct ipam_usage){
-        .size4 = ip_range_size(&n->range[FAMILY4]),
-        .leased4 = n->range[FAMILY4].leased,
-        .size6 = ip_range_size(&n->range[FAMILY6]),
-        .leased6 = n->range[FAMILY6].leased,
-    };
-    return 0;
 }

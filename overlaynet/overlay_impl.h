@@ -91,11 +91,15 @@ void overlay_tell(struct overlay *o, enum overlay_event_kind kind, const struct 
                   int err, uint32_t value, const char *detail);
 mono_ns overlay_now(const struct overlay *o);
 
-/* overlay_table.c: networks, peers, endpoints */
-struct net *overlay_find_net(const struct overlay *o, const struct id *id);
+/* overlay_table.c: peers, endpoints */
 struct peer *overlay_find_peer(const struct overlay *o, const struct id *node_id);
+void overlay_forget_endpoints(struct net *n);
+void overlay_free_tables(struct overlay *o); /* networks too */
+
+/* overlay_network.c */
+struct net *overlay_find_net(const struct overlay *o, const struct id *id);
 void overlay_net_forget(struct net *n); /* with its endpoints */
-void overlay_free_tables(struct overlay *o);
+void overlay_free_networks(struct overlay *o);
 uint32_t overlay_net_mtu(const struct overlay *o, const struct net *n);
 void overlay_net_publish(struct net *n, const int *tap_fds); /* takes the descriptors */
 

@@ -93,7 +93,8 @@ struct fabric_endpoint {
 };
 
 #define FABRIC_COUNTER_LIST(X) \
-    X(tx_frames) X(tx_bytes) X(tx_packets) X(rx_frames) X(rx_bytes) X(rx_packets) X(answered)
+    X(tx_frames)               \
+    X(tx_bytes) X(tx_packets) X(rx_frames) X(rx_bytes) X(rx_packets) X(answered) X(gathered)
 
 /* Written by one lane; read by anyone. */
 struct fabric_counters {

@@ -2,12 +2,15 @@
 #include "overlaynet/lane.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -93,6 +96,7 @@ static void drain_wake(struct lane *l)
 static void turn(struct lane *l, const struct epoll_event *events, int count)
 {
     l->memo.rx = NULL; /* shared objects are known for one turn */
+    l->datagrams = l->others = 0;
     for (int i = 0; i < count; i++) {
         uint64_t what = events[i].data.u64;
         struct fabric_network *n;
@@ -110,6 +114,30 @@ static void turn(struct lane *l, const struct epoll_event *events, int count)
     lane_flush_burst(l);
 }
 
+static mono_ns now_ns(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t); /* this clock always exists */
+    return (mono_ns)t.tv_sec * NS_PER_S + (mono_ns)t.tv_nsec;
+}
+
+/* Lets datagrams gather in the TAPs; the wire and the control thread are heard at once. */
+static void gather_datagrams(struct lane *l)
+{
+    struct pollfd p[] = { { .fd = l->udp_fd, .events = POLLIN },
+                          { .fd = l->wake_fd, .events = POLLIN } };
+    mono_ns wait;
+
+    if (l->datagrams == 0 && pace_is_idle(&l->pace))
+        return; /* no need to ask for the time */
+    wait = pace_after(&l->pace, l->datagrams, l->others, now_ns());
+    if (wait == 0)
+        return;
+    fabric_count(&l->common->gathered, 1);
+    (void)ppoll(p, ARRAY_LEN(p), &(struct timespec){ .tv_nsec = (long)wait }, NULL);
+}
+
 static void *run(void *arg)
 {
     struct lane *l = arg;
@@ -117,6 +145,8 @@ static void *run(void *arg)
 
     /* Packets should not queue behind what the host computes; refused without the privilege. */
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), LANE_NICE);
+    /* A wait would end up to 50 us late otherwise: twice as long as it should be. */
+    (void)prctl(PR_SET_TIMERSLACK, LANE_TIMER_SLACK_NS);
     while (!atomic_load_explicit(&l->is_stopping, memory_order_acquire)) {
         int count = epoll_wait(l->epoll_fd, events, EVENTS_MAX, -1);
 
@@ -125,6 +155,7 @@ static void *run(void *arg)
         reclaim_enter(&l->fabric->reclaim, l->reader);
         turn(l, events, count);
         reclaim_leave(l->reader);
+        gather_datagrams(l);
     }
     return NULL;
 }

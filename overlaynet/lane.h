@@ -19,6 +19,7 @@
 #include <sys/uio.h>
 
 #include "overlaynet/fabric.h"
+#include "overlaynet/pace.h"
 #include "overlaynet/segment.h"
 
 #define LANE_FRAME_ROOM      (FRAME_LEN_MAX + 64)
@@ -29,6 +30,7 @@
 #define LANE_MESSAGE_ROOM    65536
 #define LANE_KEYS            64  /* prepared keys in each direction */
 #define LANE_NICE            -10 /* before ordinary work of the host, behind the kernel's own */
+#define LANE_TIMER_SLACK_NS  1000UL
 #define LANE_NOTES           256
 #define LANE_SEND_WAIT_MS    5 /* for room in a full socket, then packets are dropped */
 
@@ -95,6 +97,9 @@ struct lane {
     struct lane_burst burst;
     struct lane_join join;
     struct lane_memo memo;
+    struct pace pace;
+    unsigned datagrams; /* taken from TAPs in this turn */
+    unsigned others;    /* frames of other kinds, and messages from the wire */
 };
 
 struct lane_config {

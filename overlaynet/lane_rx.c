@@ -357,6 +357,7 @@ void lane_read_udp(struct lane *l)
         };
     }
     count = recvmmsg(l->udp_fd, messages, LANE_MESSAGES, MSG_DONTWAIT, NULL);
+    l->others += count > 0 ? (unsigned)count : 0;
     for (int i = 0; i < count; i++)
         on_message(l, &messages[i].msg_hdr, iov[i].iov_base, messages[i].msg_len);
     flush_join(l);

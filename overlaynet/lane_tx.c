@@ -278,6 +278,10 @@ static void send_frame(struct lane *l, struct fabric_port *port, uint8_t *frame,
         fabric_count(&c->drop_tx_malformed, 1);
         return;
     }
+    if (view.protocol == FRAME_PROTO_UDP)
+        l->datagrams++;
+    else
+        l->others++;
     if (!is_allowed(l, port, frame, &view))
         return;
     dest = table_get(&port->network->by_mac, fabric_mac_key(frame));

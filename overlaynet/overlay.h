@@ -267,6 +267,7 @@ struct overlay_counters {
     uint64_t rx_frames, rx_bytes; /* as handed to containers */
     uint64_t rx_packets;
     uint64_t answered; /* ARP and neighbour requests answered from the table */
+    uint64_t gathered; /* turns after which datagrams were left to gather; of no network */
     struct {
 #define OVERLAY_DROP_MEMBER(name, meaning) uint64_t name;
         OVERLAY_DROP_LIST(OVERLAY_DROP_MEMBER)

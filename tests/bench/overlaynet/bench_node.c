@@ -225,9 +225,10 @@ static void do_stats(char **w, int n)
         return;
     }
     printf("stats tx_frames=%" PRIu64 " tx_packets=%" PRIu64 " tx_bytes=%" PRIu64
-           " rx_frames=%" PRIu64 " rx_packets=%" PRIu64 " rx_bytes=%" PRIu64 " answered=%" PRIu64,
-           c.tx_frames, c.tx_packets, c.tx_bytes, c.rx_frames, c.rx_packets, c.rx_bytes,
-           c.answered);
+           " rx_frames=%" PRIu64 " rx_packets=%" PRIu64 " rx_bytes=%" PRIu64 " answered=%" PRIu64
+           " gathered=%" PRIu64,
+           c.tx_frames, c.tx_packets, c.tx_bytes, c.rx_frames, c.rx_packets, c.rx_bytes, c.answered,
+           c.gathered);
 #define SHOW(name, meaning) \
     if (c.drops.name != 0)  \
         printf(" " #name "=%" PRIu64, c.drops.name);

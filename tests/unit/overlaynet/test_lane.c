@@ -367,6 +367,27 @@ static void test_a_spent_key_seals_nothing(void **state)
     assert_false(lane_take_note(t->lane, &note));
 }
 
+/* While nothing comes from the wire; and each is sent in the end. */
+static void test_a_dense_stream_of_datagrams_is_gathered(void **state)
+{
+    size_t len = frame_make(
+        &(struct frame_recipe){ .version = 4, .protocol = FRAME_PROTO_UDP, .payload_len = 50 },
+        frame);
+    unsigned sent = 0;
+
+    (void)state;
+    while (read_counter(&lane_counters()->gathered) < 3 && sent < 1000000) {
+        struct pollfd room = { .fd = t->tap, .events = POLLOUT };
+
+        assert_true(poll(&room, 1, WAIT_MS) > 0);
+        send_tap(&plain, frame, len);
+        sent++;
+        (void)recv(t->wire, packet, sizeof(packet), MSG_DONTWAIT);
+    }
+    assert_true(read_counter(&lane_counters()->gathered) >= 3);
+    await(&net_counters()->tx_frames, sent);
+}
+
 static void test_what_a_container_may_not_send_is_dropped_and_counted(void **state)
 {
     struct fabric_counters *c = net_counters();
@@ -681,6 +702,7 @@ int main(void)
         T(test_without_udp_offload_the_same_packets_leave),
         T(test_nothing_leaves_without_keys),
         T(test_a_spent_key_seals_nothing),
+        T(test_a_dense_stream_of_datagrams_is_gathered),
         T(test_what_a_container_may_not_send_is_dropped_and_counted),
         T(test_arp_is_answered_here),
         T(test_packets_of_one_frame_arrive_as_one),

@@ -1,18 +1,24 @@
-/* Rules go in as a file in memory; what nft says comes back through a pipe. */
+/* Text goes to nft as a file in memory; what it says comes back through a pipe. A batch goes to the
+ * kernel directly, which has carried it out when the call returns: the answers wait then. */
 #include "overlaynet/nft.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/err.h"
+
+#define SEND_ROOM_MIN (128 << 10) /* bytes that fit a socket as it is */
 
 extern char **environ;
 
@@ -103,5 +109,54 @@ int nft_load(const char *text, char *why, size_t why_len)
 out:
     if (out[0] >= 0)
         (void)close(out[0]);
+    return rc;
+}
+
+/* --- Batches --------------------------------------------------------------------------------- */
+
+/* The first error; or none, if there is an acknowledgement. */
+static int read_answers(struct mnl_socket *socket)
+{
+    char answer[8192];
+    bool is_done = false;
+    int rc = 0;
+
+    for (;;) {
+        ssize_t n = recv(mnl_socket_get_fd(socket), answer, sizeof(answer), MSG_DONTWAIT);
+        const struct nlmsghdr *h = (const struct nlmsghdr *)(const void *)answer;
+        int left = (int)n;
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            break;
+        for (; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+            const struct nlmsgerr *e = mnl_nlmsg_get_payload(h);
+
+            if (h->nlmsg_type != NLMSG_ERROR)
+                continue;
+            is_done = true;
+            rc = rc == 0 ? e->error : rc;
+        }
+    }
+    return rc == 0 && !is_done ? -EPROTO : rc;
+}
+
+int nft_send(const struct nft_batch *b)
+{
+    struct mnl_socket *socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+    int room = (int)MIN(2 * b->bytes.len, (size_t)INT32_MAX), rc = 0;
+
+    if (socket == NULL)
+        return -errno;
+    if (b->bytes.len > SEND_ROOM_MIN &&
+        setsockopt(mnl_socket_get_fd(socket), SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)) < 0)
+        rc = -errno;
+    if (rc == 0 && (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
+                    mnl_socket_sendto(socket, b->bytes.ptr, b->bytes.len) < 0))
+        rc = -errno;
+    if (rc == 0)
+        rc = read_answers(socket);
+    (void)mnl_socket_close(socket); /* nothing was buffered */
     return rc;
 }

@@ -1,8 +1,9 @@
 /* The table, the sandboxes that see it, and what the worker is told when it changes.
  *
- * A change marks the sandboxes of its network, and the host when ports may be concerned. Once per
- * turn of the loop the marked ones get their rules anew, as a whole; one that is being worked on
- * stays marked and follows when that is done, so that any number of changes costs one load. The
+ * A change marks the sandboxes of its network, and the host when ports may be concerned. The marked
+ * ones get their rules anew at the end of the turn, but not sooner than FLUSH_PAUSE_MS after the
+ * last time: while a hundred tasks start, each of their sandboxes is loaded a few times and not a
+ * hundred times. One that is being worked on stays marked and follows when that is done. The
  * resolver reads the table itself and is never behind. */
 #include "overlaynet/services.h"
 
@@ -22,7 +23,8 @@
 #include "overlaynet/services_table.h"
 #include "overlaynet/vip.h"
 
-#define RETRY_MS 2000
+#define RETRY_MS       2000
+#define FLUSH_PAUSE_MS 200
 
 /* A sandbox that was attached, or the host. */
 struct box {
@@ -35,7 +37,9 @@ struct box {
     struct resolver_sockets ports; /* of the seat; the descriptors are not kept */
     unsigned pending;              /* operations under way */
     bool is_dirty, is_gone;
-    uint64_t loaded; /* hash of the rules that are in force; 0 = unknown */
+    uint64_t loaded;      /* hash of the rules that are in force; 0 = unknown, as is .. */
+    uint64_t loaded_text; /* .. that of their text; 0 also when there is none */
+    unsigned loaded_slots;
 };
 
 struct overlay_services {
@@ -47,6 +51,7 @@ struct overlay_services {
     struct map boxes; /* struct box, by id */
     struct box host;
     uv_timer_t flush;
+    uint64_t flushed_ms; /* when the last flush was, by the loop's clock */
     bool is_settled, is_closing;
     unsigned open_parts;
     void (*closed)(void *ctx);
@@ -57,8 +62,9 @@ struct overlay_services {
 struct box_op {
     struct work work;
     struct box *box;
-    struct buf rules;
-    uint64_t hash;
+    struct buf rules; /* text */
+    struct vip_plan plan;
+    uint64_t hash, text_hash;
     char path[OVERLAY_PATH_MAX];
     struct services_apply_sandbox apply;
     struct resolver_sockets sockets;
@@ -98,6 +104,14 @@ static void flush_after(struct overlay_services *s, uint64_t ms)
 {
     if (!s->is_closing)
         (void)uv_timer_start(&s->flush, on_flush, ms, 0); /* cannot fail */
+}
+
+/* With this turn's other changes, unless the last flush was a moment ago. */
+static void flush_soon(struct overlay_services *s)
+{
+    uint64_t due = s->flushed_ms + FLUSH_PAUSE_MS, now = uv_now(s->cfg.loop);
+
+    flush_after(s, due > now ? due - now : 0);
 }
 
 static void drop_box_if_done(struct box *b)
@@ -143,6 +157,7 @@ static void note_failure(struct box *b, const struct box_op *op)
 static void free_op(struct box_op *op)
 {
     buf_deinit(&op->rules);
+    vip_plan_deinit(&op->plan);
     free(op->gateways);
     free(op);
 }
@@ -159,8 +174,10 @@ static void on_op_done(struct work *work, bool is_cancelled)
     b->pending--;
     if (op->rc == 0) {
         b->loaded = op->hash;
+        b->loaded_text = op->text_hash;
+        b->loaded_slots = op->plan.slots;
         if (b->is_dirty && uv_is_active((const uv_handle_t *)&b->services->flush) == 0)
-            flush_after(b->services, 0);
+            flush_soon(b->services);
     } else if (op->done == NULL) {
         note_failure(b, op);
     } else if (b->seat == NULL && b->pending == 0 && !b->is_gone && !is_host(b)) {
@@ -225,20 +242,51 @@ static int collect_gateways(const struct box *b, struct box_op *op)
     return 0;
 }
 
+#define MARKS_BEGIN                                                                \
+    "table inet " SERVICES_MARKS_TABLE "\ndelete table inet " SERVICES_MARKS_TABLE \
+    "\ntable inet " SERVICES_MARKS_TABLE " {\n"
+
+/* The way back to gateways, which few sandboxes have and which seldom changes: as text. */
+static int write_text(const struct box *b, struct buf *out)
+{
+    const struct services_table *t = &b->services->table;
+    int rc = buf_append_str(out, MARKS_BEGIN);
+
+    if (rc == 0)
+        rc = ingress_write_sandbox(t, b->networks, b->network_count, out);
+    if (rc == 0 && out->len == strlen(MARKS_BEGIN)) {
+        buf_clear(out);
+        return 0;
+    }
+    if (rc == 0)
+        rc = buf_append_str(out, "}\n");
+    if (rc == 0)
+        rc = ingress_write_datagrams(t, b->networks, b->network_count, out);
+    return rc == 0 ? buf_append_byte(out, '\0') : rc;
+}
+
 static int write_sandbox(struct box *b, struct box_op *op)
 {
     struct overlay_services *s = b->services;
     uint64_t salt = hash_bytes(&s->seed, id_slice(&b->id));
-    int rc = vip_write_sandbox(&s->table, b->networks, b->network_count, salt, &op->rules);
+    int rc = vip_plan_make(&s->table, b->networks, b->network_count, salt, &op->plan);
 
+    if (rc == 0)
+        rc = write_text(b, &op->rules);
     if (rc == 0)
         rc = collect_gateways(b, op);
     if (rc < 0)
         return rc;
-    op->hash = hash_bytes(&s->seed, buf_slice(&op->rules));
+    op->text_hash = op->rules.len == 0 ? 0 : hash_bytes(&s->seed, buf_slice(&op->rules));
+    op->hash = vip_plan_hash(&op->plan, &s->seed) ^ op->text_hash;
     overlay_sandbox_netns(s->cfg.overlay, &b->id, op->path);
     op->apply.netns_path = op->path;
-    op->apply.rules = &op->rules;
+    op->apply.plan = &op->plan;
+    op->apply.text = &op->rules;
+    op->apply.has_text = op->rules.len > 0 && (b->loaded == 0 || op->text_hash != b->loaded_text);
+    op->apply.clears_text = op->text_hash == 0;
+    op->apply.is_whole = b->loaded == 0 || op->plan.slots != b->loaded_slots ||
+                         (op->text_hash == 0 && b->loaded_text != 0);
     op->apply.sockets = &op->sockets;
     op->apply.leg_count = b->network_count;
     memcpy(op->apply.ifnames, b->ifnames, sizeof(b->ifnames));
@@ -318,6 +366,7 @@ static void on_flush(uv_timer_t *timer)
     struct overlay_services *s = CONTAINER_OF(timer, struct overlay_services, flush);
     struct map_iter it = { 0 };
 
+    s->flushed_ms = uv_now(s->cfg.loop);
     while (map_next(&s->boxes, &it)) {
         struct box *b = it.value;
 
@@ -342,7 +391,7 @@ static void mark(struct overlay_services *s, const struct id *network_id)
     }
     if (network_id == NULL || is_ingress(s, network_id))
         s->host.is_dirty = true;
-    flush_after(s, 0);
+    flush_soon(s);
 }
 
 /* --- Life ------------------------------------------------------------------------------------ */
@@ -525,6 +574,7 @@ void overlay_services_attach(struct overlay_services *s, const struct overlay_sa
     if (rc == 0) {
         set_networks(b, sandbox);
         b->is_dirty = false;
+        b->loaded = 0;
         op->apply.opens_sockets = b->seat == NULL;
         rc = write_sandbox(b, op);
     }

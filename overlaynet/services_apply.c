@@ -43,22 +43,41 @@ static int make_marked_routes(const struct services_apply_sandbox *a)
     return rc;
 }
 
-static int load(const struct services_apply_sandbox *a, char *why, size_t why_len)
+static int send_rules(const struct services_apply_sandbox *a)
 {
-    struct buf text;
+    struct vip_ports ports = { .udp = a->sockets->udp_port, .tcp = a->sockets->tcp_port };
+    struct nft_batch batch;
     int rc;
 
-    buf_init(&text, a->rules->len + 256);
-    rc = buf_printf(&text, "define resolver_udp = %u\ndefine resolver_tcp = %u\n",
-                    a->sockets->udp_port, a->sockets->tcp_port);
+    nft_batch_begin(&batch, VIP_TABLE, SERVICES_RULES_MAX);
+    if (a->is_whole)
+        vip_write_table(a->plan, &ports, &batch);
+    else
+        vip_write_contents(a->plan, &batch);
+    if (a->is_whole && a->clears_text)
+        nft_table_remove(&batch, SERVICES_MARKS_TABLE);
+    rc = nft_batch_end(&batch);
     if (rc == 0)
-        rc = buf_append_slice(&text, buf_slice(a->rules));
-    if (rc == 0)
-        rc = buf_append_byte(&text, '\0');
-    if (rc == 0)
-        rc = nft_load((const char *)text.ptr, why, why_len);
-    buf_deinit(&text);
+        rc = nft_send(&batch);
+    nft_batch_deinit(&batch);
     return rc;
+}
+
+static int load(const struct services_apply_sandbox *a, char *why, size_t why_len)
+{
+    int rc = send_rules(a);
+
+    if (rc == -ENOENT) { /* that is how callers know that the sandbox has gone */
+        (void)snprintf(why, why_len, "rules of virtual IPs: %s",
+                       a->is_whole ? "the kernel lacks an expression of nf_tables"
+                                   : "somebody has taken them away");
+        return ERR_UNSUPPORTED;
+    }
+    if (rc < 0) {
+        (void)snprintf(why, why_len, "rules of virtual IPs: %s", err_text(rc));
+        return rc;
+    }
+    return a->has_text ? nft_load((const char *)a->text->ptr, why, why_len) : 0;
 }
 
 static int apply_inside(const struct services_apply_sandbox *a, char *why, size_t why_len)

@@ -1,7 +1,8 @@
 /* overlaynet/services_apply.h - What the worker does for names, virtual IPs and published ports.
  *
- * Everything is made by loading a whole table: the first time creates, a repetition repairs, one
- * after a restart adopts. Runs on the worker thread. */
+ * Tables are loaded whole: the first time creates, a repetition repairs, one after a restart
+ * adopts. The maps of virtual IPs, which change with every backend, are filled anew alone while
+ * their table is known to be there. Runs on the worker thread. */
 #ifndef OVERLAYNET_SERVICES_APPLY_H
 #define OVERLAYNET_SERVICES_APPLY_H
 
@@ -11,13 +12,19 @@
 #include "base/attr.h"
 #include "base/buf.h"
 #include "overlaynet/resolver.h"
+#include "overlaynet/vip.h"
 
 #define SERVICES_INGRESS_NETWORKS_MAX 16
-#define SERVICES_RULES_MAX            (64u << 20) /* bytes of one table's text */
+#define SERVICES_RULES_MAX            (64u << 20) /* bytes of one table, as text or as a batch */
+#define SERVICES_MARKS_TABLE          "shoal_gateways"
 
 struct services_apply_sandbox {
     const char *netns_path;
-    const struct buf *rules; /* vip_write_sandbox() */
+    const struct vip_plan *plan;
+    bool is_whole;          /* the table anew, and not the contents of one that is there */
+    const struct buf *text; /* of the way back to gateways; ends with NUL */
+    bool has_text;          /* load it */
+    bool clears_text;       /* whole: there is none, and what an earlier one made goes */
     size_t leg_count;
     char ifnames[OVERLAY_ATTACHMENTS_MAX][OVERLAY_IFNAME_MAX];
     const struct ip_addr *gateways; /* of its ingress networks */
@@ -27,7 +34,7 @@ struct services_apply_sandbox {
 };
 
 /* `why` of `why_len` has a sentence on failure.
- *   -ENOENT (no such namespace), ERR_INVALID (rules refused), errors of the kernel */
+ *   -ENOENT (no such namespace, no such table), ERR_INVALID (text refused), errors of the kernel */
 NODISCARD int services_apply_sandbox(const struct services_apply_sandbox *a, char *why,
                                      size_t why_len);
 

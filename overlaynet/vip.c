@@ -1,26 +1,40 @@
-/* One map for each family: an nftables map has values of one type. */
+/* One map for each family: an nf_tables map has values of one type. As nft(8) would list it:
+ *
+ *     table inet shoal_services {
+ *       map slots_ip { type ipv4_addr . integer : ipv4_addr; elements = { VIP . SLOT : BACKEND, ..
+ * } } set idle_ip { type ipv4_addr; elements = { VIP, .. } }          (both for ip6 too) chain
+ * connecting { type nat hook output priority -100; ip daddr 127.0.0.11 udp dport 53 dnat ip to
+ * 127.0.0.11:PORT   (tcp too) dnat ip to ip daddr . numgen random mod SLOTS map @slots_ip   (ip6
+ * too)
+ *       }
+ *       chain refusing { type filter hook output priority filter;
+ *         ip daddr @idle_ip meta l4proto tcp reject with tcp reset
+ *         ip daddr @idle_ip reject with icmp port-unreachable           (ip6 too)
+ *       }
+ *     }
+ */
 #include "overlaynet/vip.h"
 
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <stdlib.h>
+
 #include "base/err.h"
-#include "overlaynet/ingress.h"
 
-struct writer {
-    const struct services_table *table;
-    const struct id *networks;
-    size_t count;
-    uint64_t salt;
-    unsigned slots;
-    struct buf *out;
-};
+#define CHAIN_CONNECTING "connecting"
+#define CHAIN_REFUSING   "refusing"
+#define NAT_PRIORITY     (-100)
+#define ICMP_PORT        3 /* code of "port unreachable" */
+#define ICMP6_PORT       4
+#define PROTOCOL_TCP     6
+#define PROTOCOL_UDP     17
 
-static const struct ip_addr *addr_of(const struct backend *b, uint8_t family)
-{
-    return family == IP4_LEN ? &b->ip4 : &b->ip6;
-}
+/* --- Plan ------------------------------------------------------------------------------------ */
 
 static bool takes(const struct services_table *t, const struct backend *b, uint8_t family)
 {
-    return services_table_takes(t, b) && !ip_is_none(addr_of(b, family));
+    return services_table_takes(t, b) && !ip_is_none(family == IP4_LEN ? &b->ip4 : &b->ip6);
 }
 
 static size_t count_takers(const struct services_table *t, const struct service_group *g)
@@ -32,139 +46,245 @@ static size_t count_takers(const struct services_table *t, const struct service_
     return n;
 }
 
-static bool has_vip(const struct service_group *g, uint8_t family)
+static bool has_vip(const struct service_group *g)
 {
-    return g->is_stated && g->mode == OVERLAY_VIP && g->vip.len == family;
+    return g->is_stated && g->mode == OVERLAY_VIP && !ip_is_none(&g->vip);
 }
 
-/* Calls for every service with a virtual IP of the family. */
-static int each_vip(struct writer *w, uint8_t family,
-                    int (*call)(struct writer *w, const struct service_group *g, size_t *written))
+struct census {
+    size_t served, idle, most; /* virtual IPs with and without backends; the most of one */
+};
+
+static struct census count_vips(const struct services_table *table, const struct id *networks,
+                                size_t count)
 {
-    size_t written = 0;
-    int rc = 0;
-
-    for (size_t i = 0; i < w->count; i++) {
-        const struct service_net *net = services_table_net(w->table, &w->networks[i]);
-        struct map_iter it = { 0 };
-
-        while (rc == 0 && net != NULL && map_next(&net->groups, &it))
-            if (has_vip(it.value, family))
-                rc = call(w, it.value, &written);
-    }
-    return rc == 0 && written > 0 ? buf_append_str(w->out, "\n    }\n") : rc;
-}
-
-unsigned vip_slots(const struct services_table *table, const struct id *networks, size_t count)
-{
-    size_t vips = 0, most = 0;
-    unsigned slots = VIP_SLOTS_MIN;
+    struct census c = { 0 };
 
     for (size_t i = 0; i < count; i++) {
         const struct service_net *net = services_table_net(table, &networks[i]);
         struct map_iter it = { 0 };
 
         while (net != NULL && map_next(&net->groups, &it)) {
-            const struct service_group *g = it.value;
-            size_t n = has_vip(g, g->vip.len) ? count_takers(table, g) : 0;
+            size_t n = has_vip(it.value) ? count_takers(table, it.value) : 0;
 
-            vips += n > 0;
-            most = n > most ? n : most;
+            c.served += n > 0;
+            c.idle += n == 0 && has_vip(it.value);
+            c.most = n > c.most ? n : c.most;
         }
     }
-    while (slots < VIP_SLOTS_MAX && slots < most && vips * slots * 2 <= VIP_ELEMENTS_MAX)
+    return c;
+}
+
+static unsigned choose_slots(const struct census *c)
+{
+    unsigned slots = VIP_SLOTS_MIN;
+
+    while (slots < VIP_SLOTS_MAX && slots < c->most && c->served * slots * 2 <= VIP_ELEMENTS_MAX)
         slots *= 2;
     return slots;
 }
 
 /* Backend i of n has the slots s with (s + salt) mod n = i. */
-static int write_slots(struct writer *w, const struct service_group *g, size_t *written)
+static void fill_slots(const struct services_table *t, const struct service_group *g, uint64_t salt,
+                       struct vip_plan *p)
 {
-    size_t n = count_takers(w->table, g), i = 0;
-    char vip[IP_TEXT_MAX], to[IP_TEXT_MAX];
-    int rc = 0;
+    size_t n = count_takers(t, g), i = 0;
 
-    (void)ip_format(&g->vip, vip);
     LIST_EACH(it, &g->backends)
     {
         const struct backend *b = CONTAINER_OF(it, struct backend, link);
 
-        if (!takes(w->table, b, g->vip.len))
+        if (!takes(t, b, g->vip.len))
             continue;
-        for (size_t s = (i + n - (size_t)(w->salt % n)) % n; rc == 0 && s < w->slots; s += n)
-            rc = buf_printf(w->out, "%s\n      %s . %zu : %s",
-                            (*written)++ == 0 ? "    elements = {" : ",", vip, s,
-                            ip_format(addr_of(b, g->vip.len), to));
+        for (size_t s = (i + n - (size_t)(salt % n)) % n; s < p->slots; s += n)
+            p->items[p->count++] = (struct vip_slot){ .vip = g->vip,
+                                                      .to = g->vip.len == IP4_LEN ? b->ip4 : b->ip6,
+                                                      .slot = (uint32_t)s };
         i++;
     }
-    return rc;
+    if (n == 0)
+        p->idle[p->idle_count++] = g->vip;
 }
 
-static int write_idle(struct writer *w, const struct service_group *g, size_t *written)
+int vip_plan_make(const struct services_table *table, const struct id *networks, size_t count,
+                  uint64_t salt, struct vip_plan *out)
 {
-    char vip[IP_TEXT_MAX];
+    struct census c = count_vips(table, networks, count);
 
-    if (count_takers(w->table, g) > 0)
-        return 0;
-    return buf_printf(w->out, "%s\n      %s", (*written)++ == 0 ? "    elements = {" : ",",
-                      ip_format(&g->vip, vip));
+    *out = (struct vip_plan){ .slots = choose_slots(&c) };
+    out->items = calloc(c.served * out->slots + 1, sizeof(*out->items));
+    out->idle = calloc(c.idle + 1, sizeof(*out->idle));
+    if (out->items == NULL || out->idle == NULL) {
+        vip_plan_deinit(out);
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct service_net *net = services_table_net(table, &networks[i]);
+        struct map_iter it = { 0 };
+
+        while (net != NULL && map_next(&net->groups, &it))
+            if (has_vip(it.value))
+                fill_slots(table, it.value, salt, out);
+    }
+    return 0;
 }
 
-static int write_family(struct writer *w, uint8_t family)
+void vip_plan_deinit(struct vip_plan *p)
 {
-    const char *ip = family == IP4_LEN ? "ip" : "ip6";
-    int rc = buf_printf(w->out,
-                        "  map slots_%s {\n    typeof %s daddr . numgen random mod %u : %s daddr\n",
-                        ip, ip, w->slots, ip);
-
-    if (rc == 0)
-        rc = each_vip(w, family, write_slots);
-    if (rc == 0)
-        rc = buf_printf(w->out, "  }\n  set idle_%s {\n    typeof %s daddr\n", ip, ip);
-    if (rc == 0)
-        rc = each_vip(w, family, write_idle);
-    return rc < 0 ? rc : buf_append_str(w->out, "  }\n");
+    free(p->items);
+    free(p->idle);
+    *p = (struct vip_plan){ 0 };
 }
 
-int vip_write_sandbox(const struct services_table *table, const struct id *networks, size_t count,
-                      uint64_t salt, struct buf *out)
+uint64_t vip_plan_hash(const struct vip_plan *p, const struct hash_seed *seed)
 {
-    struct writer w = { .table = table,
-                        .networks = networks,
-                        .count = count,
-                        .salt = salt,
-                        .slots = vip_slots(table, networks, count),
-                        .out = out };
-    int rc = buf_append_str(out, "table inet shoal_services\n"
-                                 "delete table inet shoal_services\n"
-                                 "table inet shoal_services {\n");
+    const uint64_t parts[] = {
+        p->slots,
+        hash_bytes(seed, slice_of(p->items, p->count * sizeof(*p->items))),
+        hash_bytes(seed, slice_of(p->idle, p->idle_count * sizeof(*p->idle))),
+    };
 
-    if (rc == 0)
-        rc = write_family(&w, IP4_LEN);
-    if (rc == 0)
-        rc = write_family(&w, IP6_LEN);
-    if (rc == 0)
-        rc = buf_printf(out,
-                        "  chain connecting {\n"
-                        "    type nat hook output priority -100\n"
-                        "    ip daddr " OVERLAY_RESOLVER_ADDRESS
-                        " udp dport 53 dnat ip to " OVERLAY_RESOLVER_ADDRESS ":$resolver_udp\n"
-                        "    ip daddr " OVERLAY_RESOLVER_ADDRESS
-                        " tcp dport 53 dnat ip to " OVERLAY_RESOLVER_ADDRESS ":$resolver_tcp\n"
-                        "    dnat ip to ip daddr . numgen random mod %u map @slots_ip\n"
-                        "    dnat ip6 to ip6 daddr . numgen random mod %u map @slots_ip6\n"
-                        "  }\n"
-                        "  chain refusing {\n"
-                        "    type filter hook output priority filter\n"
-                        "    ip daddr @idle_ip meta l4proto tcp reject with tcp reset\n"
-                        "    ip daddr @idle_ip reject with icmp port-unreachable\n"
-                        "    ip6 daddr @idle_ip6 meta l4proto tcp reject with tcp reset\n"
-                        "    ip6 daddr @idle_ip6 reject with icmpv6 port-unreachable\n"
-                        "  }\n",
-                        w.slots, w.slots);
-    if (rc == 0)
-        rc = ingress_write_sandbox(table, networks, count, out);
-    if (rc == 0)
-        rc = buf_append_str(out, "}\n");
-    return rc < 0 ? rc : ingress_write_datagrams(table, networks, count, out);
+    return hash_bytes(seed, slice_of(parts, sizeof(parts)));
+}
+
+/* --- Contents -------------------------------------------------------------------------------- */
+
+/* What differs between IPv4 and IPv6. */
+struct family {
+    uint8_t len;
+    uint8_t protocol; /* NFPROTO_* */
+    uint32_t daddr_at, type;
+    uint32_t after; /* the register behind an address in NFT_REG_1 */
+    const char *slots, *idle;
+    uint8_t port_unreachable;
+};
+
+static const struct family families[] = {
+    { .len = IP4_LEN,
+      .protocol = NFPROTO_IPV4,
+      .daddr_at = 16,
+      .type = NFT_TYPE_IP4,
+      .after = NFT_REG32_01,
+      .slots = "slots_ip",
+      .idle = "idle_ip",
+      .port_unreachable = ICMP_PORT },
+    { .len = IP6_LEN,
+      .protocol = NFPROTO_IPV6,
+      .daddr_at = 24,
+      .type = NFT_TYPE_IP6,
+      .after = NFT_REG_2,
+      .slots = "slots_ip6",
+      .idle = "idle_ip6",
+      .port_unreachable = ICMP6_PORT },
+};
+
+static void add_elements(const struct vip_plan *p, const struct family *f, struct nft_batch *b)
+{
+    uint8_t key[IP6_LEN + sizeof(uint32_t)];
+
+    for (size_t i = 0; i < p->count; i++) {
+        const struct vip_slot *s = &p->items[i];
+
+        if (s->vip.len != f->len)
+            continue;
+        memcpy(key, s->vip.bytes, f->len);
+        memcpy(key + f->len, &s->slot, sizeof(s->slot)); /* as numgen leaves it in its register */
+        nft_element_add(b, f->slots, key, f->len + sizeof(s->slot), s->to.bytes, f->len);
+    }
+    for (size_t i = 0; i < p->idle_count; i++)
+        if (p->idle[i].len == f->len)
+            nft_element_add(b, f->idle, p->idle[i].bytes, f->len, NULL, 0);
+}
+
+void vip_write_contents(const struct vip_plan *p, struct nft_batch *b)
+{
+    for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+        nft_set_flush(b, families[i].slots);
+        nft_set_flush(b, families[i].idle);
+        add_elements(p, &families[i], b);
+    }
+}
+
+/* --- The table ------------------------------------------------------------------------------- */
+
+static void add_sets(const struct family *f, struct nft_batch *b)
+{
+    nft_set_add(b, &(struct nft_set){ .name = f->slots,
+                                      .key_type = f->type << 6 | NFT_TYPE_INTEGER,
+                                      .key_len = f->len + (uint32_t)sizeof(uint32_t),
+                                      .data_type = f->type,
+                                      .data_len = f->len });
+    nft_set_add(b, &(struct nft_set){ .name = f->idle, .key_type = f->type, .key_len = f->len });
+}
+
+static void need_meta(struct nft_batch *b, uint32_t key, uint8_t value)
+{
+    nft_meta(b, key, NFT_REG_1);
+    nft_need_equal(b, NFT_REG_1, &value, sizeof(value));
+}
+
+/* The destination's address, in NFT_REG_1. */
+static void load_daddr(const struct family *f, struct nft_batch *b)
+{
+    need_meta(b, NFT_META_NFPROTO, f->protocol);
+    nft_payload(b, NFT_PAYLOAD_NETWORK_HEADER, f->daddr_at, f->len, NFT_REG_1);
+}
+
+static void lead_to_resolver(uint8_t protocol, uint16_t port, struct nft_batch *b)
+{
+    static const uint8_t address[] = { 127, 0, 0, 11 }, asked[] = { 0, 53 };
+    const uint8_t answering[] = { (uint8_t)(port >> 8), (uint8_t)port };
+
+    nft_rule_begin(b, CHAIN_CONNECTING);
+    load_daddr(&families[0], b);
+    nft_need_equal(b, NFT_REG_1, address, sizeof(address));
+    need_meta(b, NFT_META_L4PROTO, protocol);
+    nft_payload(b, NFT_PAYLOAD_TRANSPORT_HEADER, 2, sizeof(asked), NFT_REG_1);
+    nft_need_equal(b, NFT_REG_1, asked, sizeof(asked));
+    nft_immediate(b, address, sizeof(address), NFT_REG_1);
+    nft_immediate(b, answering, sizeof(answering), NFT_REG_2);
+    nft_dnat(b, NFPROTO_IPV4, NFT_REG_1, NFT_REG_2);
+    nft_rule_end(b);
+}
+
+static void lead_to_backend(const struct family *f, unsigned slots, struct nft_batch *b)
+{
+    nft_rule_begin(b, CHAIN_CONNECTING);
+    load_daddr(f, b);
+    nft_random(b, slots, f->after);
+    nft_lookup(b, f->slots, NFT_REG_1, NFT_REG_1);
+    nft_dnat(b, f->protocol, NFT_REG_1, 0);
+    nft_rule_end(b);
+}
+
+static void refuse(const struct family *f, struct nft_batch *b)
+{
+    nft_rule_begin(b, CHAIN_REFUSING);
+    load_daddr(f, b);
+    nft_lookup(b, f->idle, NFT_REG_1, 0);
+    need_meta(b, NFT_META_L4PROTO, PROTOCOL_TCP);
+    nft_reject(b, NFT_REJECT_TCP_RST, 0);
+    nft_rule_end(b);
+    nft_rule_begin(b, CHAIN_REFUSING);
+    load_daddr(f, b);
+    nft_lookup(b, f->idle, NFT_REG_1, 0);
+    nft_reject(b, NFT_REJECT_ICMP_UNREACH, f->port_unreachable);
+    nft_rule_end(b);
+}
+
+void vip_write_table(const struct vip_plan *p, const struct vip_ports *ports, struct nft_batch *b)
+{
+    nft_table_replace(b);
+    for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+        add_sets(&families[i], b);
+        add_elements(p, &families[i], b);
+    }
+    nft_chain_add(b, CHAIN_CONNECTING, "nat", NF_INET_LOCAL_OUT, NAT_PRIORITY);
+    nft_chain_add(b, CHAIN_REFUSING, "filter", NF_INET_LOCAL_OUT, 0);
+    lead_to_resolver(PROTOCOL_UDP, ports->udp, b);
+    lead_to_resolver(PROTOCOL_TCP, ports->tcp, b);
+    for (size_t i = 0; i < ARRAY_LEN(families); i++)
+        lead_to_backend(&families[i], p->slots, b);
+    for (size_t i = 0; i < ARRAY_LEN(families); i++)
+        refuse(&families[i], b);
 }

@@ -11,6 +11,9 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -23,9 +26,12 @@
 
 #include "base/err.h"
 #include "base/slice.h"
+#include "base/units.h"
 #include "overlaynet/netlink.h"
 #include "overlaynet/netns.h"
+#include "overlaynet/nft.h"
 #include "overlaynet/services.h"
+#include "overlaynet/vip.h"
 
 #define PORT 8080
 
@@ -409,10 +415,11 @@ static int open_sandbox(const struct id *sandbox)
 static int bind_in(const struct id *sandbox, int type)
 {
     struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(PORT) };
-    int netns = open_sandbox(sandbox), home, fd;
+    int netns = open_sandbox(sandbox), home, fd, yes = 1;
 
     assert_int_equal(netns_enter(netns, &home), 0);
     fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)); /* an earlier test's port */
     assert_int_equal(bind(fd, (const struct sockaddr *)&addr, sizeof(addr)), 0);
     netns_leave(home);
     (void)close(netns);
@@ -484,6 +491,103 @@ static void test_name_leads_through_the_virtual_ip_to_a_ready_backend(void **sta
     (void)shutdown(server_fd, SHUT_RDWR);
     assert_int_equal(uv_thread_join(&server), 0);
     (void)close(server_fd);
+}
+
+/* Connects from alice to the virtual IP until it ends so, at most 10 s. */
+static int connect_until(int err)
+{
+    uint64_t end = uv_hrtime() + 10 * NS_PER_S;
+    struct client c;
+
+    do {
+        c = (struct client){ .address = "10.77.0.100" };
+        run_in(&c, &alice_id);
+    } while (c.err != err && uv_hrtime() < end);
+    return c.err;
+}
+
+static void take_rules_away(const struct id *sandbox)
+{
+    int netns = open_sandbox(sandbox), home;
+    struct nft_batch b;
+
+    nft_batch_begin(&b, VIP_TABLE, 4096);
+    nft_table_remove(&b, VIP_TABLE);
+    assert_int_equal(nft_batch_end(&b), 0);
+    assert_int_equal(netns_enter(netns, &home), 0);
+    assert_int_equal(nft_send(&b), 0);
+    netns_leave(home);
+    (void)close(netns);
+    nft_batch_deinit(&b);
+}
+
+/* The number of the last transaction, as nf_tables counts them in each namespace. */
+static uint32_t generation_in(const struct id *sandbox)
+{
+    const struct {
+        struct nlmsghdr h;
+        struct nfgenmsg g;
+    } ask = { .h = { .nlmsg_len = sizeof(ask),
+                     .nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN,
+                     .nlmsg_flags = NLM_F_REQUEST } };
+    int netns = open_sandbox(sandbox), home, fd;
+    uint8_t answer[512] = { 0 };
+
+    assert_int_equal(netns_enter(netns, &home), 0);
+    fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+    netns_leave(home);
+    (void)close(netns);
+    assert_int_equal(send(fd, &ask, sizeof(ask), 0), sizeof(ask));
+    assert_true(recv(fd, answer, sizeof(answer), 0) > 28);
+    (void)close(fd);
+    /* The first attribute is NFTA_GEN_ID, in network order. */
+    return (uint32_t)answer[24] << 24 | (uint32_t)answer[25] << 16 | (uint32_t)answer[26] << 8 |
+           answer[27];
+}
+
+/* Goes on where the test above ended: the rules are there, and bob is not ready. */
+static void test_changes_reach_rules_that_are_there_and_repair_those_that_are_not(void **state)
+{
+    uv_thread_t server;
+
+    (void)state;
+    if (!is_ready)
+        skip();
+    listen_in(&bob_id);
+    assert_int_equal(uv_thread_create(&server, serve, NULL), 0);
+    state_bob(true);
+    assert_int_equal(connect_until(0), 0);
+    state_bob(false);
+    assert_int_equal(connect_until(ECONNREFUSED), ECONNREFUSED);
+    take_rules_away(&alice_id);
+    state_bob(true);
+    assert_int_equal(connect_until(0), 0);
+
+    state_bob(false);
+    (void)shutdown(server_fd, SHUT_RDWR);
+    assert_int_equal(uv_thread_join(&server), 0);
+    (void)close(server_fd);
+}
+
+/* In each sandbox, nf_tables counts its transactions. */
+static void test_many_changes_are_few_transactions(void **state)
+{
+    uint32_t before, after;
+    uint64_t end;
+
+    (void)state;
+    if (!is_ready)
+        skip();
+    assert_int_equal(connect_until(ECONNREFUSED), ECONNREFUSED);
+    before = generation_in(&alice_id);
+    end = uv_hrtime() + NS_PER_S / 2;
+    for (int i = 0; uv_hrtime() < end; i++) { /* each in a turn of its own */
+        state_bob(i % 2 == 0);
+        (void)uv_run(&loop, UV_RUN_NOWAIT);
+    }
+    attach(&alice_id, "10.77.0.2", false); /* done when all of them are */
+    after = generation_in(&alice_id);
+    assert_in_range(after - before, 1, 5);
 }
 
 static void test_other_names_are_asked_of_the_host_s_resolver(void **state)
@@ -679,6 +783,8 @@ int main(void)
         cmocka_unit_test(test_published_port_leads_to_a_backend_that_sees_the_client),
         cmocka_unit_test(test_published_udp_port_keeps_the_client_s_address_too),
         cmocka_unit_test(test_name_leads_through_the_virtual_ip_to_a_ready_backend),
+        cmocka_unit_test(test_changes_reach_rules_that_are_there_and_repair_those_that_are_not),
+        cmocka_unit_test(test_many_changes_are_few_transactions),
         cmocka_unit_test(test_other_names_are_asked_of_the_host_s_resolver),
     };
 

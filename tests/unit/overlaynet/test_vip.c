@@ -1,4 +1,4 @@
-/* The text of rules: virtual IPs in sandboxes, published ports on the host. */
+/* What rules say: virtual IPs in sandboxes as a plan, published ports on the host as text. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +15,7 @@
 
 static struct services_table table;
 static struct buf text;
+static struct vip_plan plan;
 
 static int set_up(void **state)
 {
@@ -29,6 +30,7 @@ static int tear_down(void **state)
     (void)state;
     services_table_deinit(&table);
     buf_deinit(&text);
+    vip_plan_deinit(&plan);
     return 0;
 }
 
@@ -44,12 +46,44 @@ static size_t count_of(const char *needle)
     return n;
 }
 
-static void write_sandbox(const char *network, uint64_t salt)
+/* The plan of a sandbox on that network. */
+static void plan_sandbox(const char *network, uint64_t salt)
+{
+    const struct id id = services_id(network);
+
+    vip_plan_deinit(&plan);
+    assert_int_equal(vip_plan_make(&table, &id, 1, salt, &plan), 0);
+}
+
+/* Elements of the map that lead from `vip` to `to`; NULL = any. */
+static size_t leads(const char *vip, const char *to)
+{
+    const struct ip_addr from = services_ip(vip), back = services_ip(to);
+    size_t n = 0;
+
+    for (size_t i = 0; i < plan.count; i++)
+        n += (vip == NULL || ip_equal(&plan.items[i].vip, &from)) &&
+             (to == NULL || ip_equal(&plan.items[i].to, &back));
+    return n;
+}
+
+static bool is_idle(const char *vip)
+{
+    const struct ip_addr addr = services_ip(vip);
+
+    for (size_t i = 0; i < plan.idle_count; i++)
+        if (ip_equal(&plan.idle[i], &addr))
+            return true;
+    return false;
+}
+
+static void write_gateways(const char *network)
 {
     const struct id id = services_id(network);
 
     buf_clear(&text);
-    assert_int_equal(vip_write_sandbox(&table, &id, 1, salt, &text), 0);
+    assert_int_equal(ingress_write_sandbox(&table, &id, 1, &text), 0);
+    assert_int_equal(ingress_write_datagrams(&table, &id, 1, &text), 0);
     assert_int_equal(buf_append_byte(&text, '\0'), 0);
 }
 
@@ -64,19 +98,19 @@ static void write_host(const char *node)
 
 static void test_every_slot_leads_to_a_ready_backend(void **state)
 {
-    char needle[64];
-
     (void)state;
     for (uint64_t salt = 0; salt < 3; salt++) {
-        write_sandbox("blue", salt);
-        for (unsigned slot = 0; slot < VIP_SLOTS_MIN; slot++) {
-            (void)snprintf(needle, sizeof(needle), "10.0.0.100 . %u :", slot);
-            assert_int_equal(count_of(needle), 1);
-        }
-        assert_int_equal(count_of(": 10.0.0.2"), VIP_SLOTS_MIN / 2);
-        assert_int_equal(count_of(": 10.0.0.3"), VIP_SLOTS_MIN / 2);
-        assert_int_equal(count_of("10.0.0.4"), 0); /* not ready */
-        assert_int_equal(count_of("10.9.0."), 0);  /* of a network that it is not attached to */
+        uint32_t seen = 0;
+
+        plan_sandbox("blue", salt);
+        assert_int_equal(plan.slots, VIP_SLOTS_MIN);
+        for (size_t i = 0; i < plan.count; i++)
+            seen |= UINT32_C(1) << plan.items[i].slot;
+        assert_int_equal(seen, (1u << VIP_SLOTS_MIN) - 1);
+        assert_int_equal(leads("10.0.0.100", NULL), VIP_SLOTS_MIN);
+        assert_int_equal(leads("10.0.0.100", "10.0.0.2"), VIP_SLOTS_MIN / 2);
+        assert_int_equal(leads("10.0.0.100", "10.0.0.3"), VIP_SLOTS_MIN / 2);
+        assert_int_equal(plan.count, VIP_SLOTS_MIN); /* nothing of "red", nothing unready */
     }
 }
 
@@ -89,8 +123,8 @@ static void test_salt_decides_who_gets_more_when_shares_cannot_be_equal(void **s
     for (uint64_t salt = 0; salt < 3; salt++) {
         size_t n;
 
-        write_sandbox("blue", salt);
-        n = count_of(": 10.0.0.7");
+        plan_sandbox("blue", salt);
+        n = leads(NULL, "10.0.0.7");
         most = n > most ? n : most;
         least = n < least ? n : least;
     }
@@ -101,24 +135,44 @@ static void test_salt_decides_who_gets_more_when_shares_cannot_be_equal(void **s
 static void test_a_virtual_ip_without_ready_backend_refuses(void **state)
 {
     (void)state;
-    write_sandbox("red", 0);
-    assert_int_equal(count_of("10.9.0.100 ."), 0);
-    assert_int_equal(count_of("      10.9.0.100"), 1);
-    assert_int_equal(count_of("      10.9.0.101"), 1);
+    plan_sandbox("red", 0);
+    assert_int_equal(plan.count, 0);
+    assert_int_equal(plan.idle_count, 2);
+    assert_true(is_idle("10.9.0.100"));
+    assert_true(is_idle("10.9.0.101"));
 }
 
 static void test_many_backends_get_more_slots(void **state)
 {
-    const struct id network = services_id("blue");
-
     (void)state;
-    assert_int_equal(vip_slots(&table, &network, 1), VIP_SLOTS_MIN);
     for (unsigned i = 0; i < 40; i++)
         services_add_backend(&table, "blue", "web", 300 + i, true);
-    assert_int_equal(vip_slots(&table, &network, 1), 64);
+    plan_sandbox("blue", 0);
+    assert_int_equal(plan.slots, 64);
+    assert_int_equal(plan.count, 64);
     for (unsigned i = 0; i < 1000; i++)
         services_add_backend(&table, "blue", "web", 1000 + i, true);
-    assert_int_equal(vip_slots(&table, &network, 1), VIP_SLOTS_MAX);
+    plan_sandbox("blue", 0);
+    assert_int_equal(plan.slots, VIP_SLOTS_MAX);
+}
+
+static void test_a_plan_s_hash_tells_what_is_in_it(void **state)
+{
+    static const struct hash_seed seed;
+    uint64_t before, after;
+
+    (void)state;
+    plan_sandbox("blue", 0);
+    before = vip_plan_hash(&plan, &seed);
+    plan_sandbox("blue", 0);
+    assert_true(vip_plan_hash(&plan, &seed) == before);
+    services_add_backend(&table, "blue", "web", 7, false); /* not ready: nothing changes */
+    plan_sandbox("blue", 0);
+    assert_true(vip_plan_hash(&plan, &seed) == before);
+    services_add_backend(&table, "blue", "web", 8, true);
+    plan_sandbox("blue", 0);
+    after = vip_plan_hash(&plan, &seed);
+    assert_true(after != before);
 }
 
 static void test_connections_through_a_gateway_are_marked_by_its_mac(void **state)
@@ -129,12 +183,11 @@ static void test_connections_through_a_gateway_are_marked_by_its_mac(void **stat
     (void)state;
     (void)snprintf(needle, sizeof(needle), "02:00:00:00:00:fa : 0x%08x",
                    (unsigned)ingress_mark(&gateway));
-    write_sandbox("blue", 0);
+    write_gateways("blue");
     assert_int_equal(count_of(needle), 1);
     assert_int_equal(count_of("update @asked"), 1);
-    write_sandbox("red", 0);
-    assert_int_equal(count_of("gateways"), 0);
-    assert_int_equal(count_of("shoal_datagrams"), 0);
+    write_gateways("red");
+    assert_int_equal(text.len, 1);
 }
 
 static void publish(const char *service, uint16_t from, uint16_t to)
@@ -196,6 +249,7 @@ int main(void)
         TEST(test_salt_decides_who_gets_more_when_shares_cannot_be_equal),
         TEST(test_a_virtual_ip_without_ready_backend_refuses),
         TEST(test_many_backends_get_more_slots),
+        TEST(test_a_plan_s_hash_tells_what_is_in_it),
         TEST(test_connections_through_a_gateway_are_marked_by_its_mac),
         TEST(test_a_port_leads_to_backends_of_this_host_first),
         TEST(test_a_port_published_twice_belongs_to_the_first),

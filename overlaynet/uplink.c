@@ -108,7 +108,10 @@ static int load_rules(const struct uplink *u, char *why)
 
 static int make_bridge(struct uplink *u)
 {
-    struct netlink_link link = { .name = UPLINK_BRIDGE, .up = true };
+    /* Left to itself a bridge has the lowest MAC of its ports, and changes it when they come and
+     * go: what sandboxes remember of their gateway would be wrong for seconds. */
+    static const uint8_t mac[OVERLAY_MAC_LEN] = { 0x02, 's', 'h', 'o', 'a', 'l' };
+    struct netlink_link link = { .name = UPLINK_BRIDGE, .mac = mac, .up = true };
     struct ip_addr gateway4 = ip_prefix_at(&u->subnet4, 1);
     struct ip_addr gateway6 = ip_prefix_at(&u->subnet6, 1);
     int rc = netlink_add_bridge(u->nl, &link);
@@ -116,7 +119,8 @@ static int make_bridge(struct uplink *u)
     if (rc < 0 && rc != ERR_EXISTS)
         return rc;
     u->bridge = netlink_index(u->nl, UPLINK_BRIDGE);
-    rc = netlink_set_link(u->nl, u->bridge, &(struct netlink_link){ .alias = "shoal", .up = true });
+    rc = netlink_set_link(u->nl, u->bridge,
+                          &(struct netlink_link){ .mac = mac, .alias = "shoal", .up = true });
     if (rc == 0)
         rc = netlink_set_addr(u->nl, u->bridge, &gateway4, u->subnet4.bits);
     if (rc == 0 && netns_sysctl("ipv6/conf/" UPLINK_BRIDGE "/disable_ipv6", "0") == 0)

@@ -31,6 +31,16 @@ in_box a web ip addr add "$app/18" dev egress0
 ! in_box a web ping -q -c 1 -W 1 -I "$app" 10.200.0.2 >/dev/null || fail "a forged address gets out"
 in_box a web ip addr del "$app/18" dev egress0
 
+# The gateway's MAC, which sandboxes remember, stays when ports come and go: a bridge left to itself
+# takes the lowest one that is there.
+gateway_mac() { on_host a ip -o link show shoal0 | sed 's/.*ether //; s/ .*//'; }
+had=$(gateway_mac)
+on_host a ip link add low0 address 02:00:00:00:00:01 type veth peer name low1
+on_host a ip link set low0 master shoal0 up
+[ "$(gateway_mac)" = "$had" ] || fail "the gateway's MAC was $had and is $(gateway_mac)"
+pings a web 10.200.0.2 >/dev/null || fail "no way out after a port joined"
+on_host a ip link del low0
+
 # In: the published port, from elsewhere and from the host itself; the client's address is kept.
 serve() {
     EXEC="exec" in_box a web socat TCP-LISTEN:80,fork,reuseaddr SYSTEM:'echo from $SOCAT_PEERADDR' &

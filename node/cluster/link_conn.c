@@ -7,11 +7,7 @@
  * two bytes and that many bytes: a handshake message first, later a sealed frame. One deadline
  * covers everything up to OPEN, so a peer that sends a byte now and then gains nothing. Until it
  * has shown itself a peer can make us hold HANDSHAKE_LEN_MAX bytes, then one record.
- *
- * Writing: as many frames as fit into WRITE_LEN are sealed into the shared buffer and offered to
- * the kernel; only what it does not take is copied and waited for. TCP_NOTSENT_LOWAT keeps
- * the kernel from swallowing more than it can send soon, so that what is urgent tomorrow does
- * not queue behind what is bulk today. */
+ * What goes out is link_conn_write.c's. */
 #include "node/cluster/link_conn.h"
 
 #include <errno.h>
@@ -25,6 +21,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "node/cluster/link_address.h"
+#include "node/cluster/link_conn_priv.h"
 #include "node/cluster/link_handshake.h"
 
 static void arm_timer(struct conn *c);
@@ -61,8 +58,7 @@ static bool is_over(const struct conn *c)
     return c->state == CONN_LINGERING || c->state == CONN_CLOSED;
 }
 
-/* Ends for a reason found here, and tells the owner. */
-static void fail(struct conn *c, int reason)
+void conn_fail(struct conn *c, int reason)
 {
     bool was_over = is_over(c);
 
@@ -98,151 +94,6 @@ static void fail_aloud(struct conn *c, int reason)
     c->shared->events->on_down(c->shared->ctx, c, reason);
 }
 
-/* --- Writing --- */
-
-static void on_written(uv_write_t *req, int status)
-{
-    struct conn *c = CONTAINER_OF(req, struct conn, write);
-
-    c->is_writing = false;
-    buf_deinit(&c->out);
-    if (c->state == CONN_CLOSED)
-        return; /* a cancelled write reporting in */
-    if (status < 0)
-        fail(c, status);
-    else
-        conn_flush(c);
-}
-
-/* Gives bytes to the kernel; what it does not take now goes when it can. */
-static int write_bytes(struct conn *c, struct slice bytes)
-{
-    uv_buf_t b = uv_buf_init((char *)(uintptr_t)bytes.ptr, (unsigned)bytes.len);
-    int taken, rc;
-
-    if (c->is_writing)
-        return ERR_FULL; /* a handshake fits into any empty socket; this peer plays tricks */
-    taken = uv_try_write((uv_stream_t *)&c->tcp, &b, 1);
-    if (taken == UV_EAGAIN)
-        taken = 0;
-    if (taken < 0)
-        return taken;
-    c->bytes_out += bytes.len;
-    if ((size_t)taken == bytes.len)
-        return 0;
-    rc = buf_append(&c->out, bytes.ptr + taken, bytes.len - (size_t)taken);
-    if (rc < 0)
-        return rc;
-    b = uv_buf_init((char *)c->out.ptr, (unsigned)c->out.len);
-    rc = uv_write(&c->write, (uv_stream_t *)&c->tcp, &b, 1, on_written);
-    c->is_writing = rc == 0;
-    return rc;
-}
-
-/* Seals the frame that lies at `record` + RECORD_HEAD_LEN; returns the record's length, or an
- * error. */
-static int seal_record(struct conn *c, uint8_t *record, size_t frame_len)
-{
-    uint8_t *frame = record + RECORD_HEAD_LEN;
-    int rc = noise_seal(&c->send, slice_of(NULL, 0), slice_of(frame, frame_len), frame);
-
-    if (rc < 0)
-        return rc;
-    put_u16(record, (uint16_t)(frame_len + NOISE_TAG_LEN));
-    c->sent_since_rekey += frame_len;
-    return (int)(frame_len + RECORD_OVERHEAD);
-}
-
-static size_t put_link_frame(enum frame_type type, struct slice body, uint8_t *out)
-{
-    return frame_encode(&(struct frame){ .type = type, .body = body }, out);
-}
-
-static bool is_rekey_due(const struct conn *c)
-{
-    return c->sent_since_rekey >= c->shared->rekey_len ||
-           (c->sent_since_rekey > 0 && uv_hrtime() - c->rekeyed >= REKEY_NS);
-}
-
-/* The next frame to send, ours before the owner's. Sets *is_last when none may follow. */
-static size_t next_frame(struct conn *c, uint8_t *out, bool *is_last)
-{
-    uint8_t number[8];
-
-    if (c->accept_due) {
-        c->accept_due = false;
-        return put_link_frame(FRAME_ACCEPT, slice_of(NULL, 0), out);
-    }
-    if (c->close_due) {
-        c->close_due = false;
-        *is_last = true;
-        put_u32(number, (uint32_t)c->close_code);
-        return put_link_frame(FRAME_CLOSE, slice_of(number, 4), out);
-    }
-    if (c->pong_due) {
-        c->pong_due = false;
-        put_u64(number, c->pong_value);
-        return put_link_frame(FRAME_PONG, slice_of(number, 8), out);
-    }
-    if (c->ping_due) {
-        c->ping_due = false;
-        c->is_ping_out = true;
-        c->last_ping = uv_hrtime();
-        put_u64(number, c->last_ping);
-        return put_link_frame(FRAME_PING, slice_of(number, 8), out);
-    }
-    return c->state == CONN_OPEN ? c->shared->events->next_frame(c->shared->ctx, c, out) : 0;
-}
-
-/* Seals frames behind each other into the shared buffer. Returns their length, or an error. */
-static int fill_records(struct conn *c, uint8_t *out)
-{
-    bool is_last = false;
-    size_t len = 0;
-
-    while (len < WRITE_LEN && !is_last) {
-        bool is_rekey = is_rekey_due(c) && c->state == CONN_OPEN;
-        uint8_t *frame = out + len + RECORD_HEAD_LEN;
-        size_t frame_len = is_rekey ? put_link_frame(FRAME_REKEY, slice_of(NULL, 0), frame)
-                                    : next_frame(c, frame, &is_last);
-        int rc;
-
-        if (frame_len == 0)
-            break;
-        rc = seal_record(c, out + len, frame_len);
-        if (rc < 0)
-            return rc;
-        len += (size_t)rc;
-        if (is_rekey) {
-            noise_rekey(&c->send);
-            c->sent_since_rekey = 0;
-            c->rekeyed = uv_hrtime();
-            *c->shared->rekey_count += 1;
-        }
-    }
-    return (int)len;
-}
-
-void conn_flush(struct conn *c)
-{
-    bool has_keys = c->state == CONN_OPEN || c->state == CONN_LINGERING;
-
-    while (has_keys && !c->is_writing) {
-        int rc = fill_records(c, c->shared->scratch->out);
-
-        if (rc == 0)
-            break;
-        if (rc > 0)
-            rc = write_bytes(c, slice_of(c->shared->scratch->out, (size_t)rc));
-        if (rc < 0) {
-            fail(c, rc);
-            return;
-        }
-    }
-    if (c->state == CONN_LINGERING && !c->is_writing)
-        conn_close(c);
-}
-
 /* --- The handshake --- */
 
 static int send_offer(struct conn *c)
@@ -250,7 +101,7 @@ static int send_offer(struct conn *c)
     uint8_t *record = c->shared->scratch->out;
     int rc = handshake_put_offer(c, record);
 
-    return rc < 0 ? rc : write_bytes(c, slice_of(record, (size_t)rc));
+    return rc < 0 ? rc : conn_write(c, slice_of(record, (size_t)rc));
 }
 
 static int send_hello(struct conn *c, enum link_purpose purpose)
@@ -258,7 +109,7 @@ static int send_hello(struct conn *c, enum link_purpose purpose)
     uint8_t *record = c->shared->scratch->out;
     int rc = handshake_put_hello(c, purpose, record);
 
-    return rc < 0 ? rc : write_bytes(c, slice_of(record, (size_t)rc));
+    return rc < 0 ? rc : conn_write(c, slice_of(record, (size_t)rc));
 }
 
 static int begin_dialling(struct conn *c)
@@ -339,7 +190,7 @@ static void note_pong(struct conn *c, uint64_t value)
 static int handle_close(struct conn *c, int32_t code)
 {
     c->is_told = true;
-    fail(c, code < 0 ? code : ERR_CLOSED);
+    conn_fail(c, code < 0 ? code : ERR_CLOSED);
     return 0;
 }
 
@@ -473,7 +324,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b)
     if (n == 0 || is_over(c))
         return;
     if (n < 0) {
-        fail(c, n == UV_EOF ? ERR_CLOSED : (int)n);
+        conn_fail(c, n == UV_EOF ? ERR_CLOSED : (int)n);
         return;
     }
     c->last_received = uv_hrtime();
@@ -528,7 +379,7 @@ static void on_timer(uv_timer_t *timer)
     if (rc < 0 && c->state == CONN_LINGERING)
         conn_close(c);
     else if (rc == ERR_TIMEOUT)
-        fail(c, rc); /* there is nobody to tell */
+        conn_fail(c, rc); /* there is nobody to tell */
     else if (rc < 0)
         fail_aloud(c, rc);
     if (is_over(c))
@@ -614,7 +465,7 @@ static void on_connected(uv_connect_t *req, int status)
     if (status == 0)
         status = begin_dialling(c);
     if (status < 0)
-        fail(c, status);
+        conn_fail(c, status);
 }
 
 int conn_dial(struct conn_shared *shared, const struct sockaddr *address, enum link_purpose purpose,

@@ -30,6 +30,7 @@ void member_serve(struct member *m)
     host_start(m->host);
     m->finder.deadline = 0;
     traffic_turn(m);
+    cert_check_renewal(m);
 }
 
 /* --- Start of the program */
@@ -45,8 +46,10 @@ int member_new(const struct member_config *cfg, struct member **out)
     finder_init(&m->finder);
     CHECK(uv_timer_init(cfg->loop, &m->timer) == 0); /* cannot fail */
     CHECK(uv_timer_init(cfg->loop, &m->renew_timer) == 0);
+    CHECK(uv_timer_init(cfg->loop, &m->settle_timer) == 0);
     m->timer.data = m;
     m->renew_timer.data = m;
+    m->settle_timer.data = m;
     rc = member_read_identity(m);
     if (rc == 0 && m->identity.is_member)
         rc = member_read_file(m);

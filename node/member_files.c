@@ -26,7 +26,7 @@ const char *member_dir(const struct member *m, const char *name, char out[OPTION
     return out;
 }
 
-static int write_member_file(const struct member *m)
+int member_save_file(const struct member *m)
 {
     char dir[OPTIONS_PATH_MAX + 64];
     struct buf bytes;
@@ -45,7 +45,7 @@ static int write_member_file(const struct member *m)
 int member_save(struct member *m)
 {
     char dir[OPTIONS_PATH_MAX + 64];
-    int rc = write_member_file(m);
+    int rc = member_save_file(m);
 
     return rc < 0 ? rc : identity_save(member_dir(m, "node", dir), &m->identity);
 }

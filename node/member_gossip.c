@@ -105,6 +105,18 @@ static int fill_config(struct member *m, const struct cluster_record *record,
     return core->key_count == 0 ? ERR_INVALID : rc;
 }
 
+void member_show_cert(struct member *m)
+{
+    struct buf meta;
+
+    if (m->gossip == NULL)
+        return;
+    buf_init(&meta, CERT_LEN_MAX);
+    if (cert_encode(&m->identity.cert, &meta) == 0)
+        gossip_driver_meta(m->gossip, buf_slice(&meta));
+    buf_deinit(&meta);
+}
+
 void member_open_gossip(struct member *m, const struct cluster_record *record)
 {
     struct gossip_driver_config cfg = {

@@ -4,20 +4,24 @@
 
 #include "node/cluster/gossip_driver_link.h"
 #include "node/cluster/identity.h"
+#include "node/cluster/renewal.h"
 #include "node/images.h"
 #include "node/member.h"
 #include "node/task_exec.h"
 
-#define DATA_KEY_LEN   32
-#define MEMBER_WHY_MAX 512
+#define DATA_KEY_LEN        32
+#define MEMBER_WHY_MAX      512
+#define MEMBER_MANAGERS_MAX 64
 
 /* What "<state_dir>/member" keeps beside the identity. */
-#define MEMBER_FILE_FIELDS(X, S)                                                                \
-    X(S, 1, STR, LEN(64), advertise, NULL, REQUIRED)                                            \
-    X(S, 2, U64, ANY, raft_id, NULL, OPTIONAL) /* 0: no manager */                              \
-    X(S, 3, U64, ANY, boot_epoch, NULL, OPTIONAL)                                               \
-    X(S, 4, LIST_STR, COUNT(64), managers, NULL, OPTIONAL)      /* node ids to ask first ... */ \
-    X(S, 5, LIST_STR, COUNT(64), manager_addrs, NULL, OPTIONAL) /* ... and where they were */   \
+#define MEMBER_FILE_FIELDS(X, S)                                       \
+    X(S, 1, STR, LEN(64), advertise, NULL, REQUIRED)                   \
+    X(S, 2, U64, ANY, raft_id, NULL, OPTIONAL) /* 0: no manager */     \
+    X(S, 3, U64, ANY, boot_epoch, NULL, OPTIONAL)                      \
+    X(S, 4, LIST_STR, COUNT(MEMBER_MANAGERS_MAX), managers, NULL,      \
+      OPTIONAL) /* node ids to ask first ... */                        \
+    X(S, 5, LIST_STR, COUNT(MEMBER_MANAGERS_MAX), manager_addrs, NULL, \
+      OPTIONAL) /* ... and where they were */                          \
     X(S, 6, U64, ANY, availability, NULL, OPTIONAL)
 FIELDS_STRUCT(member_file, MEMBER_FILE_FIELDS);
 
@@ -52,8 +56,10 @@ struct member {
     struct finder finder;
     struct gossip_contact contacts[FINDER_MANAGERS_MAX];
     size_t contact_count;
-    uv_timer_t timer;       /* the finder's */
-    uv_timer_t renew_timer; /* of the certificate */
+    uv_timer_t timer;        /* the finder's */
+    uv_timer_t renew_timer;  /* of the certificate */
+    uv_timer_t settle_timer; /* once, when the start is over */
+    struct renewal renewal;
 
     bool serving; /* runtime ready, host started */
     bool closing_manager;
@@ -109,6 +115,7 @@ void leave_on_removed(struct member *m); /* raft has removed this manager */
 /* member_files.c: what is on disk. member_dir writes the path of a folder to `out`. */
 const char *member_dir(const struct member *m, const char *name, char out[OPTIONS_PATH_MAX + 64]);
 NODISCARD int member_save(struct member *m);
+NODISCARD int member_save_file(const struct member *m); /* without the identity */
 NODISCARD int member_read_file(struct member *m);
 NODISCARD int member_read_data_key(struct member *m);
 NODISCARD int member_read_identity(struct member *m);
@@ -128,12 +135,21 @@ void traffic_tell_reachable(struct member *m, const struct id *node, enum contro
 
 /* member_gossip.c: starts gossip with the first keys, and hands it the later ones */
 void member_open_gossip(struct member *m, const struct cluster_record *record);
+void member_show_cert(struct member *m); /* in gossip, to nodes that were not told about this one */
 
-/* member_role.c: certificates and being a manager or not */
+/* member_cert.c: certificates, this node's own and those that it signs as a manager */
+NODISCARD int cert_sign(const struct cluster *cluster, struct cert *cert);
+void cert_check_renewal(struct member *m); /* asks for a new one, now or when it is time */
+
+/* member_managers.c: the managers that are kept for the next start, and for renewals */
+void managers_learn(struct member *m, const struct peer *peer);
+void managers_forget(struct member *m, const struct id *node);
+
+/* member_role.c: who may take part, and being a manager or not */
 void role_on_cluster(void *ctx, const struct cluster_record *record);
 void role_on_enroll(void *ctx, const struct link_enrollment *request);
 int role_admit(void *ctx, const struct cert *cert, enum node_role *role);
 void role_on_removed(void *ctx);
-void role_check_renewal(struct member *m);
+void role_follow(struct member *m);
 
 #endif /* NODE_MEMBER_IMPL_H */

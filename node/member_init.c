@@ -52,7 +52,7 @@ static int make_authority(struct member *m, struct cluster *c)
     m->identity.cert = (struct cert){ .cluster = c->id, .node = fresh_id(), .role = ROLE_MANAGER };
     memcpy(m->identity.cert.identity_key, m->identity.keys.identity_key, CLUSTER_KEY_LEN);
     memcpy(m->identity.cert.static_key, m->identity.keys.static_key, CLUSTER_KEY_LEN);
-    rc = ca_issue(&ca, &m->identity.cert, member_wall_now());
+    rc = cert_sign(c, &m->identity.cert);
     m->identity.trust =
         (struct trust){ .cluster = c->id, .root_count = 1, .roots = { ca_root(&ca) } };
     m->identity.is_member = true;

@@ -20,8 +20,7 @@
 #include "node/task_exec.h"
 #include "node/task_logs.h"
 
-#define RENEW_CHECK_MS (3600 * 1000)
-#define RENEW_RETRY_MS (30 * 1000)
+#define SETTLE_MS (30 * 1000) /* after that the start is over */
 
 /* --- Opening */
 
@@ -173,7 +172,7 @@ static void on_manager_stopped(void *ctx)
     if (m->is_closing)
         close_next(m);
     else
-        role_check_renewal(m);
+        cert_check_renewal(m);
 }
 
 void member_stop_manager(struct member *m)
@@ -200,12 +199,9 @@ static void know_managers(struct member *m)
         finder_add(&m->finder, &m->identity.cert.node);
 }
 
-static void on_renew_timer(uv_timer_t *timer)
+static void on_settle_timer(uv_timer_t *timer)
 {
-    struct member *m = timer->data;
-
-    role_check_renewal(m);
-    join_is_late(m);
+    join_is_late(timer->data);
     memory_drop_start_pages(); /* everything has been opened by now */
 }
 
@@ -232,7 +228,7 @@ int member_activate(struct member *m)
     task_logs_serve(m->links, m->cfg.runtime);
     task_exec_serve(&m->execs, m->cfg.loop, m->links, m->cfg.runtime);
     know_managers(m);
-    (void)uv_timer_start(&m->renew_timer, on_renew_timer, RENEW_RETRY_MS, RENEW_CHECK_MS);
+    (void)uv_timer_start(&m->settle_timer, on_settle_timer, SETTLE_MS, 0); /* an open handle */
     return 0;
 }
 
@@ -338,9 +334,10 @@ static void after_close(struct member *m)
         be_new(m);
         return;
     }
-    m->open_timers = 2; /* the program ends */
+    m->open_timers = 3; /* the program ends */
     uv_close((uv_handle_t *)&m->timer, on_timer_closed);
     uv_close((uv_handle_t *)&m->renew_timer, on_timer_closed);
+    uv_close((uv_handle_t *)&m->settle_timer, on_timer_closed);
 }
 
 static void on_links_closed(void *ctx)
@@ -365,6 +362,7 @@ void member_close_parts(struct member *m)
     m->is_closing = true;
     (void)uv_timer_stop(&m->timer); /* cannot fail for an open handle */
     (void)uv_timer_stop(&m->renew_timer);
+    (void)uv_timer_stop(&m->settle_timer);
     close_next(m);
 }
 

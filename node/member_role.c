@@ -1,4 +1,4 @@
-/* Who may take part, as what: admission, enrolment, renewal, and this node's own role. */
+/* Who may take part, as what: admission, enrolment, and this node's own role. */
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -37,20 +37,6 @@ struct enrolment {
     uint64_t ticket;
     struct enroll_grant grant;
 };
-
-static int sign_certificate(const struct cluster *cluster, struct cert *cert)
-{
-    const struct ca_root *root = cluster->roots.count == 0 ? NULL : &cluster->roots.items[0];
-    struct ca ca;
-    int rc;
-
-    if (root == NULL || root->secret_key.len < CLUSTER_KEY_LEN)
-        return ERR_UNAVAILABLE;
-    ca_init(&ca, root->secret_key.ptr);
-    rc = ca_issue(&ca, cert, member_wall_now());
-    ca_deinit(&ca);
-    return rc;
-}
 
 /* Whoever has joined will need managers to talk to: this one, and those that it knows. */
 static void list_managers(const struct member *m, struct enroll_grant *grant)
@@ -144,7 +130,7 @@ static int prepare_join(struct member *m, const struct link_enrollment *request,
     if (rc == 0) {
         e->grant.cert.node = node.id;
         e->grant.cert.role = role;
-        rc = sign_certificate(cluster, &e->grant.cert);
+        rc = cert_sign(cluster, &e->grant.cert);
     }
     manager_admit(m->manager, &admit, t, why);
     if (rc == 0)
@@ -183,13 +169,14 @@ static void renew(struct member *m, const struct link_enrollment *request, struc
     }
     e->grant.cert.node = n->id;
     e->grant.cert.role = n->spec.role;
-    rc = sign_certificate(store_the_cluster(s), &e->grant.cert);
+    rc = cert_sign(store_the_cluster(s), &e->grant.cert);
     grant_or_refuse(e, rc, err_text(rc));
 }
 
 void role_on_enroll(void *ctx, const struct link_enrollment *request)
 {
     struct member *m = ctx;
+    const struct cluster *cluster;
     struct enrolment *e;
 
     if (m->manager == NULL || store_the_cluster(manager_store(m->manager)) == NULL) {
@@ -204,7 +191,8 @@ void role_on_enroll(void *ctx, const struct link_enrollment *request)
     }
     e->member = m;
     e->ticket = request->ticket;
-    e->grant.trust = m->identity.trust;
+    cluster = store_the_cluster(manager_store(m->manager));
+    e->grant.trust = ca_trust(&m->identity.trust, cluster->roots.items, cluster->roots.count);
     e->grant.cert.cluster = m->identity.cert.cluster;
     memcpy(e->grant.cert.identity_key, request->identity_key, CLUSTER_KEY_LEN);
     memcpy(e->grant.cert.static_key, request->static_key, CLUSTER_KEY_LEN);
@@ -215,58 +203,10 @@ void role_on_enroll(void *ctx, const struct link_enrollment *request)
         renew(m, request, e);
 }
 
-/* --- This node's own certificate and role */
-
-static void follow_role(struct member *m);
-
-static void on_renewed(void *ctx, const struct enroll_result *result)
-{
-    struct member *m = ctx;
-
-    if (member_enroll_is_over(m))
-        return;
-    if (result->status < 0) {
-        log_warn("member", "the certificate was not renewed: %s; trying again", result->why);
-        return; /* the timer does */
-    }
-    m->identity.cert = result->grant->cert;
-    m->identity.trust = result->grant->trust;
-    if (member_save(m) < 0 || links_set_identity(m->links, &m->identity) < 0) {
-        m->cfg.on_failed(m->cfg.ctx, "the new certificate cannot be kept");
-        return;
-    }
-    log_info("member", "new certificate as %s",
-             enum_text(&node_role_names, (int)m->identity.cert.role));
-    follow_role(m);
-}
-
-static void renew_own(struct member *m)
-{
-    struct enroll_config cfg = { .kind = ENROLL_RENEW,
-                                 .addresses = (const char *const *)m->file.manager_addrs.items,
-                                 .address_count = m->file.manager_addrs.count,
-                                 .identity = &m->identity };
-    int rc;
-
-    if (m->enroll != NULL)
-        return;
-    rc = enroll_start(m->cfg.loop, &cfg, on_renewed, m, &m->enroll);
-    if (rc < 0)
-        log_warn("member", "the certificate cannot be renewed now: %s", err_text(rc));
-}
-
-void role_check_renewal(struct member *m)
-{
-    bool wrong_role = m->has_record && m->record.role != m->identity.cert.role &&
-                      !(m->record.role == ROLE_WORKER && m->manager != NULL);
-
-    if (m->state == MEMBER_ACTIVE &&
-        (wrong_role || member_wall_now() >= cert_renew_at(&m->identity.cert)))
-        renew_own(m);
-}
+/* --- This node's own role */
 
 /* Becomes a manager once it has the certificate of one. */
-static void follow_role(struct member *m)
+void role_follow(struct member *m)
 {
     if (m->has_record && m->record.role == ROLE_MANAGER && m->record.raft_id != 0 &&
         m->manager == NULL && m->identity.cert.role == ROLE_MANAGER && m->state == MEMBER_ACTIVE &&
@@ -279,7 +219,7 @@ static void follow_role(struct member *m)
         if (member_save(m) < 0 || member_start_manager(m, false) < 0)
             log_error("member", "this node cannot become a manager: %s", m->error);
     }
-    role_check_renewal(m);
+    cert_check_renewal(m);
 }
 
 /* Raft has let go of this manager: it is a worker from now on. */
@@ -326,5 +266,5 @@ void role_on_cluster(void *ctx, const struct cluster_record *record)
     if (take_trust(m, record) < 0)
         log_warn("member", "the cluster's roots cannot be taken over");
     member_open_gossip(m, record);
-    follow_role(m);
+    role_follow(m);
 }

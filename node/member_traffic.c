@@ -273,11 +273,14 @@ void traffic_on_peer(void *ctx, const struct peer *peer, bool gone)
     if (id_equal(&peer->id, &m->identity.cert.node))
         return;
     images_peer(m->images, &peer->id, gone);
+    if (gone || peer->role != ROLE_MANAGER)
+        managers_forget(m, &peer->id);
     if (gone) {
         finder_remove(&m->finder, &peer->id);
         return;
     }
     if (peer->role == ROLE_MANAGER) {
+        managers_learn(m, peer);
         finder_add(&m->finder, &peer->id);
         if (m->manager != NULL)
             hint.want = LINK_WANTED; /* managers keep links to each other */

@@ -35,7 +35,12 @@ static void sign(const struct ca *ca, const uint8_t digest[CERT_DIGEST_LEN],
 
 int ca_issue(const struct ca *ca, struct cert *c, wall_ns now)
 {
-    return ca_issue_for(ca, c, now - CERT_BACKDATE_NS, now + CERT_VALIDITY_NS);
+    return ca_issue_valid(ca, c, now, CERT_VALIDITY_NS);
+}
+
+int ca_issue_valid(const struct ca *ca, struct cert *c, wall_ns now, wall_ns validity)
+{
+    return ca_issue_for(ca, c, now - MIN(CERT_BACKDATE_NS, validity / 10), now + validity);
 }
 
 int ca_issue_for(const struct ca *ca, struct cert *c, wall_ns not_before, wall_ns not_after)

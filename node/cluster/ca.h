@@ -22,7 +22,10 @@ void ca_deinit(struct ca *ca);
  * set the rest.  ERR_INVALID (an id or the role is not set), -ENOMEM */
 NODISCARD int ca_issue(const struct ca *ca, struct cert *c, wall_ns now);
 
-/* As ca_issue(), with a validity of the caller's choice. */
+/* As ca_issue(), valid for that long; back-dated by no more than a tenth of it. */
+NODISCARD int ca_issue_valid(const struct ca *ca, struct cert *c, wall_ns now, wall_ns validity);
+
+/* As ca_issue(), with begin and end of the caller's choice. */
 NODISCARD int ca_issue_for(const struct ca *ca, struct cert *c, wall_ns not_before,
                            wall_ns not_after);
 

@@ -245,13 +245,18 @@ static int wait_done(struct host_node *n)
     return n->err;
 }
 
+int host_init_as(struct host_node *n, const struct cluster_spec *spec)
+{
+    n->is_done = false;
+    member_init(n->member, &(struct member_init){ .spec = spec }, on_done, n);
+    return wait_done(n);
+}
+
 int host_init(struct host_node *n)
 {
     struct cluster_spec spec = { 0 };
 
-    n->is_done = false;
-    member_init(n->member, &(struct member_init){ .spec = &spec }, on_done, n);
-    return wait_done(n);
+    return host_init_as(n, &spec);
 }
 
 int host_join(struct host_node *n, struct host_node *to, enum node_role role)
@@ -317,6 +322,24 @@ int host_set_role(struct host_node *by, const struct id *subject, enum node_role
     int rc = start_set_role(by, subject, role);
 
     return rc < 0 ? rc : wait_done(by);
+}
+
+int host_remove(struct host_node *by, const struct id *subject)
+{
+    struct transaction t = { 0 };
+    struct field_error why = { "" };
+    struct admit admit;
+    int rc;
+
+    manager_admit(host_manager(by), &admit, &t, &why);
+    rc = admit_node_remove(&admit, subject, ADMIT_FORCE);
+    if (rc < 0) {
+        fields_deinit(&transaction_type, &t);
+        return rc;
+    }
+    by->is_done = false;
+    manager_propose(host_manager(by), &t, on_proposed, by);
+    return wait_done(by);
 }
 
 int host_demote_start(struct host_node *by, const struct id *subject)

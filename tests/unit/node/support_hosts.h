@@ -42,12 +42,14 @@ void host_node_start(struct host_node *n);
 
 /* Each waits for its outcome, which it returns and leaves in n->why. */
 int host_init(struct host_node *n);
+int host_init_as(struct host_node *n, const struct cluster_spec *spec);
 int host_join(struct host_node *n, struct host_node *to, enum node_role role);
 int host_leave(struct host_node *n, enum member_leave_how how);
 void host_leave_start(struct host_node *n, enum member_leave_how how); /* does not wait */
 
 /* Changes the desired role of `subject` through the manager `by`. */
 int host_set_role(struct host_node *by, const struct id *subject, enum node_role role);
+int host_remove(struct host_node *by, const struct id *subject);       /* the node, by force */
 int host_demote_start(struct host_node *by, const struct id *subject); /* does not wait */
 
 struct manager *host_manager(const struct host_node *n); /* NULL: none, or none yet */

@@ -108,6 +108,13 @@ void dispatcher_gone(struct dispatcher *d, const struct id *node)
         s->connected = false;
 }
 
+bool dispatcher_is_connected(const struct dispatcher *d, const struct id *node)
+{
+    const struct session *s = omap_get(&d->sessions, id_slice(node));
+
+    return s != NULL && s->connected;
+}
+
 const struct id *dispatcher_next(const struct dispatcher *d, const struct id *after)
 {
     const struct omap_node *n =

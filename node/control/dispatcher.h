@@ -31,6 +31,7 @@ void dispatcher_free(struct dispatcher *d);
 NODISCARD int dispatcher_hello(struct dispatcher *d, const struct id *node, const struct hello *h);
 void dispatcher_gone(struct dispatcher *d, const struct id *node);
 void dispatcher_clear(struct dispatcher *d); /* no longer leader */
+bool dispatcher_is_connected(const struct dispatcher *d, const struct id *node);
 /* The connected nodes in id order, from the first after `after`; NULL starts, NULL ends. */
 const struct id *dispatcher_next(const struct dispatcher *d, const struct id *after);
 

@@ -224,8 +224,15 @@ void manager_heard(struct manager *m, const struct id *node, enum control_hearin
 
 static int take_report(struct manager *m, const struct id *from, const struct report *report)
 {
-    int rc = control_reported(m->control, from, report, manager_now());
+    int rc;
 
+    /* Its HELLO was lost. An acknowledgement would tell it that it is served, and it would wait
+     * here for ever for what it is to do. */
+    if (!dispatcher_is_connected(m->dispatcher, from) && !report->stopping) {
+        redirect(m, from);
+        return 0;
+    }
+    rc = control_reported(m->control, from, report, manager_now());
     if (rc == 0 && report->stopping)
         manager_heard(m, from, CONTROL_LEFT);
     if (rc < 0)

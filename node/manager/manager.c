@@ -131,11 +131,13 @@ static int open_parts(struct manager *m, char *why, size_t why_len)
     randombytes_buf(&ids, sizeof(ids));
     prng_init(&m->ids, ids);
     randombytes_buf(&control.seed, sizeof(control.seed));
+    randombytes_buf(control.key_seed, sizeof(control.key_seed));
     rc = store_new(&m->store);
     if (rc == 0)
         rc = store_batch_new(&m->gathering);
     if (rc == 0)
         rc = control_new(&control, &m->control);
+    sodium_memzero(control.key_seed, sizeof(control.key_seed));
     if (rc == 0)
         rc = dispatcher_new(&m->dispatcher);
     if (rc < 0) {

@@ -45,9 +45,11 @@ static void on_leader(void *ctx, const struct id *leader)
 
 static void send_dispatch(void *ctx, const struct id *node, const struct dispatch *frame)
 {
-    (void)ctx; /* there are no agents */
-    (void)node;
-    (void)frame;
+    struct seat *s = ctx;
+
+    (void)node; /* there are no agents */
+    s->redirects += frame->kind == DISPATCH_REDIRECT;
+    s->acks += frame->kind == DISPATCH_ACK;
 }
 
 static void on_removed(void *ctx)

@@ -19,6 +19,7 @@ struct seat {
     struct manager *manager; /* NULL: closed */
     raft_node_id raft_id;
     bool is_closed, is_removed, has_failed;
+    size_t redirects, acks; /* that agents were sent */
 
     /* The outcome of the latest proposal. */
     bool is_done;

@@ -223,6 +223,30 @@ static void test_a_demoted_follower_and_then_a_demoted_leader_are_let_go(void **
     assert_int_equal(seat_wait(rest), 0);
 }
 
+/* A report that is acknowledged would make it believe that it is served. */
+static void test_an_agent_whose_hello_was_lost_is_sent_to_say_it_again(void **state)
+{
+    const struct id node = { "0123456789abcdefghijklmno" };
+    struct seat *leader = seats_leader(&seats);
+    struct report report = { .sequence = 1 };
+    struct hello hello = { 0 };
+    struct dispatch frame = { .kind = DISPATCH_REPORT, .report = &report };
+    size_t acks = leader->acks;
+
+    (void)state;
+    assert_int_equal(manager_dispatch_frame(leader->manager, &node, &frame), 0);
+    assert_int_equal(leader->redirects, 1);
+    seat_propose(leader, "back"); /* a turn goes by */
+    assert_int_equal(seat_wait(leader), 0);
+    assert_int_equal(leader->acks, acks);
+    frame = (struct dispatch){ .kind = DISPATCH_HELLO, .hello = &hello };
+    assert_int_equal(manager_dispatch_frame(leader->manager, &node, &frame), 0);
+    frame = (struct dispatch){ .kind = DISPATCH_REPORT, .report = &report };
+    assert_int_equal(manager_dispatch_frame(leader->manager, &node, &frame), 0);
+    assert_int_equal(leader->redirects, 1);
+    SEATS_UNTIL(&seats, leader->acks >= acks + 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +275,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_last_manager_stays_one, open_one, close_seats),
         cmocka_unit_test_setup_teardown(
             test_a_demoted_follower_and_then_a_demoted_leader_are_let_go, open_three, close_seats),
+        cmocka_unit_test_setup_teardown(test_an_agent_whose_hello_was_lost_is_sent_to_say_it_again,
+                                        open_one, close_seats),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,6 +117,29 @@ void member_show_cert(struct member *m)
     buf_deinit(&meta);
 }
 
+/* Managers rotate keys by what their nodes say they have. */
+static void tell_keys(struct member *m, const struct cluster_record *record)
+{
+    struct node_description *d = &m->description;
+    uint64_t first = 0, newest = 0;
+
+    for (size_t i = 0; i < record->gossip_keys.count; i++) {
+        first = i == 0 ? record->gossip_keys.items[i].epoch : first;
+        newest = MAX(newest, record->gossip_keys.items[i].epoch);
+    }
+    if (d->gossip_key == first && d->gossip_key_newest == newest &&
+        m->gossip_key_count == record->gossip_keys.count)
+        return;
+    m->gossip_key_count = record->gossip_keys.count;
+    d->gossip_key = first;
+    d->gossip_key_newest = newest;
+    log_info("gossip", "gossip is sealed with key %llu, which is %s", (unsigned long long)first,
+             record->gossip_keys.count == 1 ? "alone"
+             : newest > first               ? "about to be replaced"
+                                            : "new");
+    traffic_describe(m);
+}
+
 void member_open_gossip(struct member *m, const struct cluster_record *record)
 {
     struct gossip_driver_config cfg = {
@@ -134,6 +157,7 @@ void member_open_gossip(struct member *m, const struct cluster_record *record)
     if (m->gossip != NULL) {
         gossip_driver_keys(m->gossip, keys, copy_keys(record, keys));
         sodium_memzero(keys, sizeof(keys));
+        tell_keys(m, record);
         return;
     }
     buf_init(&meta, CERT_LEN_MAX);
@@ -147,6 +171,7 @@ void member_open_gossip(struct member *m, const struct cluster_record *record)
         log_error("gossip", "cannot start on %s: %s", m->cfg.options->gossip, err_text(rc));
         return;
     }
+    tell_keys(m, record);
     gossip_link_attach(m->gossip_link, m->gossip);
     gossip_driver_contacts(m->gossip, m->contacts, m->contact_count);
 }

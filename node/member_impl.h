@@ -49,6 +49,7 @@ struct member {
     struct links *links;
     struct gossip_link *gossip_link; /* the streams of gossip, on the links */
     struct gossip_driver *gossip;    /* NULL until the first keys have come */
+    size_t gossip_key_count;         /* as last told */
     struct host *host;
     struct images *images;
     struct task_exec_server execs;
@@ -129,7 +130,8 @@ void traffic_send(void *ctx, const struct dispatch *frame);
 void traffic_dispatch_to(void *ctx, const struct id *node, const struct dispatch *frame);
 void traffic_on_peer(void *ctx, const struct peer *peer, bool gone);
 void traffic_on_leader(void *ctx, const struct id *leader);
-void traffic_turn(struct member *m); /* the finder's deadline */
+void traffic_describe(struct member *m); /* m->description has changed */
+void traffic_turn(struct member *m);     /* the finder's deadline */
 /* What gossip says; a node whose link is up is not unreachable. */
 void traffic_tell_reachable(struct member *m, const struct id *node, enum control_hearing what);
 

@@ -115,6 +115,12 @@ void traffic_on_leader(void *ctx, const struct id *leader)
     }
 }
 
+void traffic_describe(struct member *m)
+{
+    if (m->serving && m->host != NULL && m->finder.state != FINDER_IDLE)
+        host_described(m->host); /* else with the next HELLO */
+}
+
 static void take_frame(struct member *m, const struct id *from, const struct dispatch *frame)
 {
     int rc = 0;

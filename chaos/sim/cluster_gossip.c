@@ -135,21 +135,58 @@ void gossip_contact(struct daemon *d, const struct peer *peer)
                                            .contact_count = d->contact_count });
 }
 
+static size_t keys_of(const struct cluster_record *record, struct gossip_key *out)
+{
+    size_t count = MIN(record->gossip_keys.count, (size_t)GOSSIP_KEYS_MAX);
+
+    for (size_t i = 0; i < count; i++) {
+        out[i].epoch = (uint32_t)record->gossip_keys.items[i].epoch;
+        memcpy(out[i].bytes, record->gossip_keys.items[i].key.ptr, GOSSIP_KEY_LEN);
+    }
+    return count;
+}
+
+/* As daemons do: managers rotate keys by what nodes say they have. */
+static void tell_keys(struct daemon *d, const struct gossip_key *keys, size_t count)
+{
+    struct node_description *said = &d->computer->description;
+    uint64_t newest = 0;
+
+    for (size_t i = 0; i < count; i++)
+        newest = MAX(newest, keys[i].epoch);
+    if (said->gossip_key == keys[0].epoch && said->gossip_key_newest == newest)
+        return;
+    said->gossip_key = keys[0].epoch;
+    said->gossip_key_newest = newest;
+    sim_trace_line(&d->world->trace, d->world->clock.now, "%u: gossip key %llu, newest %llu",
+                   d->computer->index, (unsigned long long)keys[0].epoch,
+                   (unsigned long long)newest);
+    if (d->serving && d->finder.state != FINDER_IDLE)
+        host_described(d->host);
+}
+
 void gossip_begin(struct daemon *d, const struct cluster_record *record)
 {
     struct computer *c = d->computer;
+    struct gossip_key keys[GOSSIP_KEYS_MAX];
     struct gossip_config cfg;
+    size_t count = keys_of(record, keys);
 
-    if (d->gossip != NULL || record->gossip_keys.count == 0)
+    if (count == 0)
         return;
+    tell_keys(d, keys, count);
+    if (d->gossip != NULL) {
+        gossip_feed(
+            d, &(struct gossip_event){ .kind = GOSSIP_SET_KEYS, .keys = keys, .key_count = count });
+        return;
+    }
     gossip_config_init(&cfg);
     cfg.id = c->id;
     cfg.cluster = d->world->cluster;
     memcpy(cfg.secret_key, c->secret_key, sizeof(cfg.secret_key));
     cfg.addr = addr_of(c->index);
-    cfg.keys[0].epoch = (uint32_t)record->gossip_keys.items[0].epoch;
-    memcpy(cfg.keys[0].bytes, record->gossip_keys.items[0].key.ptr, GOSSIP_KEY_LEN);
-    cfg.key_count = 1;
+    memcpy(cfg.keys, keys, count * sizeof(keys[0]));
+    cfg.key_count = count;
     cfg.boot_epoch = ++c->member.boot_epoch;
     cfg.seed = prng_u64(&d->prng);
     cfg.salt = prng_u64(&d->prng);
@@ -169,6 +206,7 @@ void gossip_begin(struct daemon *d, const struct cluster_record *record)
 
 void gossip_end(struct daemon *d)
 {
+    d->computer->description.gossip_key = d->computer->description.gossip_key_newest = 0;
     gossip_free(d->gossip);
     d->gossip = NULL;
 }

@@ -287,6 +287,8 @@ static void run_until(struct world *w, mono_ns until)
         ;
 }
 
+#define KEY_PERIOD_NS (INT64_C(2) * 1000000000) /* short, so that faults meet every step */
+
 /* --- Birth: init on the first computer, then joins, all before anything goes wrong */
 
 static struct node make_node(const struct computer *c, bool manager)
@@ -304,7 +306,11 @@ static int admit_first(struct world *w, struct admit *a)
 {
     struct computer *c = &w->computers[0];
     struct node n = make_node(c, true);
-    struct cluster cluster = { .id = w->cluster, .subnet_size = 24, .data_port = 7947, .epoch = 1 };
+    struct cluster cluster = { .id = w->cluster,
+                               .subnet_size = 24,
+                               .data_port = 7947,
+                               .epoch = 1,
+                               .gossip_key_period = KEY_PERIOD_NS };
     struct gossip_secret *secret = LIST_ADD(&cluster.gossip_keys);
     int rc;
 

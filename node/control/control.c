@@ -7,11 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sodium.h>
+
 #include "base/check.h"
 #include "base/err.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "node/control/allocate.h"
+#include "node/control/gossip_keys.h"
 #include "node/control/nodes.h"
 #include "node/control/plan.h"
 #include "node/control/service.h"
@@ -34,6 +37,7 @@ struct control {
     struct prng rng;
     struct allocator *allocator;
     struct hearsay *hearsay;
+    struct gossip_keys gossip_keys;
     struct omap dirty;     /* service ids; values mean nothing */
     struct omap reporters; /* node id -> struct reporter *, owned */
     struct list reports;
@@ -52,6 +56,8 @@ int control_new(const struct control_config *cfg, struct control **out)
     if (c == NULL)
         return rc;
     c->cfg = *cfg;
+    gossip_keys_init(&c->gossip_keys, cfg->key_seed);
+    sodium_memzero(c->cfg.key_seed, sizeof(c->cfg.key_seed));
     prng_init(&c->rng, cfg->seed);
     omap_init(&c->dirty);
     omap_init(&c->reporters);
@@ -112,6 +118,7 @@ void control_free(struct control *c)
     omap_deinit(&c->dirty);
     allocator_free(c->allocator);
     hearsay_free(c->hearsay);
+    gossip_keys_deinit(&c->gossip_keys);
     free(c);
 }
 
@@ -120,6 +127,7 @@ void control_start(struct control *c, const struct store *s, struct control_time
     (void)s;
     c->started = true;
     c->planning = false;
+    gossip_keys_start(&c->gossip_keys);
     drop_reports(c);
     drop_reporters(c);
     hearsay_start(c->hearsay, now.mono);
@@ -413,6 +421,8 @@ static void decide(struct control *c, struct plan *p)
     merge_reports(c, p);
     if (nodes_reconcile(c->hearsay, p))
         c->all_dirty = true;
+    if (c->nodes_dirty || c->all_dirty)
+        gossip_keys_reconcile(&c->gossip_keys, p);
     if (c->networks_dirty)
         allocate_networks(c->allocator, p);
     if (c->all_dirty)

@@ -24,6 +24,8 @@
 #include "node/object/dispatch.h"
 #include "node/store/store.h"
 
+#define CONTROL_KEY_SEED_LEN 32
+
 struct control;
 
 /* Both clocks at the time of the call: `mono` measures, `wall` is written into objects. */
@@ -35,8 +37,9 @@ struct control_time {
 struct control_config {
     struct id node_id; /* of this manager */
     uint64_t seed;     /* ids of tasks and tie-breaks; must be unpredictable in production */
-    mono_ns unreachable_grace_ns; /* from gossip's "unreachable" to DOWN; 0 = at once */
-    mono_ns unknown_grace_ns;     /* a new leader waits this long for nodes to report */
+    uint8_t key_seed[CONTROL_KEY_SEED_LEN]; /* of keys that are made here: secret; wiped by free */
+    mono_ns unreachable_grace_ns;           /* from gossip's "unreachable" to DOWN; 0 = at once */
+    mono_ns unknown_grace_ns;               /* a new leader waits this long for nodes to report */
 };
 
 enum control_hearing {

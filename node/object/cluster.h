@@ -52,7 +52,8 @@ FIELDS_STRUCT(cluster_spec, CLUSTER_SPEC_FIELDS);
     X(S, 3, BYTES, LEN(4096), cross_signature, NULL, OPTIONAL)  /* by the root before it */
 FIELDS_STRUCT(ca_root, CA_ROOT_FIELDS);
 
-/* Goes to every node: newest first, at most current and previous are accepted. */
+/* Goes to every node. The first seals, the others only open: the next one before it is used, and
+ * afterwards the one before it. node/control/gossip_keys.h rotates them. */
 #define GOSSIP_SECRET_FIELDS(X, S)           \
     X(S, 1, U64, ANY, epoch, NULL, REQUIRED) \
     X(S, 2, BYTES, LEN(32), key, NULL, SECRET(REQUIRED))
@@ -63,19 +64,21 @@ FIELDS_STRUCT(gossip_secret, GOSSIP_SECRET_FIELDS);
     X(S, 2, BYTES, LEN(16), manager, NULL, SECRET(OPTIONAL))
 FIELDS_STRUCT(join_secrets, JOIN_SECRETS_FIELDS);
 
-#define CLUSTER_FIELDS(X, S)                                                             \
-    OBJECT_HEAD_FIELDS(X, S)                                                             \
-    X(S, 5, STRUCT, cluster_spec, spec, "Spec", ALWAYS)                                  \
-    X(S, 6, STRUCT, join_secrets, join, NULL, OPTIONAL)                                  \
-    X(S, 7, LIST, OF(ca_root, OBJECT_LIST_MAX), roots, NULL,                             \
-      OPTIONAL) /* newest first; at most two */                                          \
-    X(S, 8, LIST, OF(gossip_secret, OBJECT_LIST_MAX), gossip_keys, NULL, OPTIONAL)       \
-    X(S, 9, BYTES, LEN(32), unlock_key, NULL, SECRET(OPTIONAL))                          \
-    X(S, 10, LIST_STR, COUNT(16), address_pools, "DefaultAddrPool", OPTIONAL) /* CIDR */ \
-    X(S, 11, U32, RANGE(0, 29), subnet_size, "SubnetSize", OPTIONAL)                     \
-    X(S, 12, U32, RANGE(0, 65535), data_port, "DataPathPort", OPTIONAL)                  \
-    X(S, 13, U64, ANY, epoch, NULL, OPTIONAL) /* forced new clusters raise it */         \
-    X(S, 14, TIME, ANY, gossip_key_rotated_at, NULL, OPTIONAL)
+#define CLUSTER_FIELDS(X, S)                                                               \
+    OBJECT_HEAD_FIELDS(X, S)                                                               \
+    X(S, 5, STRUCT, cluster_spec, spec, "Spec", ALWAYS)                                    \
+    X(S, 6, STRUCT, join_secrets, join, NULL, OPTIONAL)                                    \
+    X(S, 7, LIST, OF(ca_root, OBJECT_LIST_MAX), roots, NULL,                               \
+      OPTIONAL) /* newest first; at most two */                                            \
+    X(S, 8, LIST, OF(gossip_secret, OBJECT_LIST_MAX), gossip_keys, NULL, OPTIONAL)         \
+    X(S, 9, BYTES, LEN(32), unlock_key, NULL, SECRET(OPTIONAL))                            \
+    X(S, 10, LIST_STR, COUNT(16), address_pools, "DefaultAddrPool", OPTIONAL) /* CIDR */   \
+    X(S, 11, U32, RANGE(0, 29), subnet_size, "SubnetSize", OPTIONAL)                       \
+    X(S, 12, U32, RANGE(0, 65535), data_port, "DataPathPort", OPTIONAL)                    \
+    X(S, 13, U64, ANY, epoch, NULL, OPTIONAL) /* forced new clusters raise it */           \
+    X(S, 14, TIME, ANY, gossip_key_rotated_at, NULL, OPTIONAL)                             \
+    X(S, 15, U64, ANY, gossip_key_index, NULL, OPTIONAL) /* of the log: newest key made */ \
+    X(S, 16, DURATION, RANGE(0, INT64_MAX), gossip_key_period, NULL, OPTIONAL) /* 0: 12 h */
 FIELDS_STRUCT(cluster, CLUSTER_FIELDS);
 
 /* A node that was removed: refused until its certificate has expired. Keyed by the node's id. */

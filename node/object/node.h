@@ -47,14 +47,17 @@ FIELDS_STRUCT(engine_plugin, ENGINE_PLUGIN_FIELDS);
 FIELDS_STRUCT(engine, ENGINE_FIELDS);
 
 /* What the node says about itself at join and whenever it changes. */
-#define NODE_DESCRIPTION_FIELDS(X, S)                                                            \
-    X(S, 1, STR, LEN(256), hostname, "Hostname", OPTIONAL)                                       \
-    X(S, 2, STRUCT, platform, platform, "Platform", ALWAYS)                                      \
-    X(S, 3, STRUCT, resources, resources, "Resources", ALWAYS)                                   \
-    X(S, 4, STRUCT, engine, engine, "Engine", ALWAYS)                                            \
-    X(S, 5, LIST_STR, COUNT(8), link_addrs, NULL, OPTIONAL) /* host:port of its link listener */ \
-    X(S, 6, STR, LEN(64), gossip_addr, NULL, OPTIONAL)      /* host:port */                      \
-    X(S, 7, LIST_STR, COUNT(8), data_addrs, NULL, OPTIONAL) /* host:port of sealed data */
+#define NODE_DESCRIPTION_FIELDS(X, S)                                                              \
+    X(S, 1, STR, LEN(256), hostname, "Hostname", OPTIONAL)                                         \
+    X(S, 2, STRUCT, platform, platform, "Platform", ALWAYS)                                        \
+    X(S, 3, STRUCT, resources, resources, "Resources", ALWAYS)                                     \
+    X(S, 4, STRUCT, engine, engine, "Engine", ALWAYS)                                              \
+    X(S, 5, LIST_STR, COUNT(8), link_addrs, NULL, OPTIONAL) /* host:port of its link listener */   \
+    X(S, 6, STR, LEN(64), gossip_addr, NULL, OPTIONAL)      /* host:port */                        \
+    X(S, 7, LIST_STR, COUNT(8), data_addrs, NULL, OPTIONAL) /* host:port of sealed data */         \
+    X(S, 8, U64, ANY, gossip_key, NULL, OPTIONAL)           /* epoch of the key that seals ... */  \
+    X(S, 9, U64, ANY, gossip_key_newest, NULL, OPTIONAL)    /* ... and of the newest that opens */ \
+    X(S, 10, FIXED, SIZE(32), issuer, NULL, OPTIONAL)       /* root that signed its certificate */
 FIELDS_STRUCT(node_description, NODE_DESCRIPTION_FIELDS);
 
 #define NODE_STATUS_FIELDS(X, S)                                         \

@@ -40,6 +40,8 @@ int container_new(struct runtime *rt, struct container **out)
     list_init(&c->link);
     list_init(&c->ops);
     list_init(&c->waiters);
+    list_init(&c->attaches);
+    list_init(&c->attaching);
     *out = c;
     return 0;
 }
@@ -355,6 +357,7 @@ static void forget(struct container *c)
 {
     unlist(c);
     container_abort_ops(c);
+    attach_forget(c);
 }
 
 /* True when the container is no more. */
@@ -379,6 +382,7 @@ static void after_start(struct op *op)
     int err = op->err;
 
     end_op(op, err);
+    attach_after_start(c, err);
     if (err < 0) {
         container_wake_waiters(c);
         return;
@@ -547,6 +551,7 @@ static bool begin_op(struct op *op)
             refuse(op, "is running already");
             return true;
         }
+        attach_before_start(c);
         submit(op);
         return false;
     case OP_STOP:

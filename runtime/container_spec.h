@@ -112,6 +112,8 @@ FIELDS_ENUM(container_seccomp, CONTAINER_SECCOMP_ENUM);
     X(S, 20, OPT_DURATION, RANGE(0, INT64_MAX), stop_grace, "StopGracePeriod", OPTIONAL)           \
     X(S, 21, OPT, container_health_check, health_check, "Healthcheck", OPTIONAL)                   \
     X(S, 22, MAP_STR, COUNT(65536), labels, "Labels", OPTIONAL)                                    \
+    X(S, 23, BOOL, ANY, stdin_once, "StdinOnce",                                                   \
+      OPTIONAL) /* its input ends when an attached stream's does */                                \
     /* names */                                                                                    \
     X(S, 30, STR, LEN(253), hostname, "Hostname", OPTIONAL) /* "" = first 12 characters of id */   \
     X(S, 31, STR, LEN(253), domainname, "Domainname", OPTIONAL)                                    \

@@ -5,7 +5,7 @@
  *     overlay at rootfs/           the image's layers below the container's own upper/
  *     volumes, files in /etc       sources of mounts
  *     config.json                  spec.c
- *     conmon -> crun create        record: starting, with both pids
+ *     conmon -> crun create        record: starting, with both pids; attaches that wait connect
  *     crun start                   record: running
  *
  * A daemon that died in between left a record from which launch_recover() knows where. */
@@ -267,7 +267,8 @@ static int create_process(struct container *c, struct fault *f)
                                .log_path = spec->log_none ? NULL : log.text,
                                .exit_dir = exits.text,
                                .tty = spec->tty,
-                               .open_stdin = spec->open_stdin };
+                               .open_stdin = spec->open_stdin,
+                               .stdin_once = spec->stdin_once };
     struct oci_created created;
     int rc;
 
@@ -315,6 +316,7 @@ static int run_start(struct container *c, struct fault *f)
     if (rc == 0)
         rc = record_write_state(c->state_dir.text, &c->next, f);
     if (rc == 0) {
+        attach_created(c);
         rc = oci_command(&c->rt->oci, "start", id_of(c), f);
         if (rc < 0)
             fault_prefix(f, rc, "container %s", id_of(c));

@@ -213,10 +213,10 @@ static void conmon_argv(const struct oci *oci, const struct oci_create *a, const
     argv[n++] = "--no-sync-log";
     if (a->tty)
         argv[n++] = "--terminal";
-    if (a->open_stdin) {
+    if (a->open_stdin)
         argv[n++] = "--stdin";
+    if (a->open_stdin && !a->stdin_once)
         argv[n++] = "--leave-stdin-open";
-    }
     argv[n] = NULL;
 }
 

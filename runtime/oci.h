@@ -32,7 +32,8 @@ struct oci_create {
     const char *log_path; /* NULL = no logs */
     const char *exit_dir; /* where the exit status is written, as a file named by the id */
     bool tty, open_stdin;
-    int lock_fd; /* stays open in conmon, and with it the lock */
+    bool stdin_once; /* its input ends with the first attached stream that ends its own */
+    int lock_fd;     /* stays open in conmon, and with it the lock */
 };
 
 struct oci_created {

@@ -220,6 +220,12 @@ struct runtime_stream *runtime_exec(struct runtime *rt, const char *id,
 struct runtime_stream *runtime_attach(struct runtime *rt, const char *id,
                                       const struct stream_callbacks *callbacks);
 
+/* The same from the beginning of its next start, which it waits for: nothing is missed. Ends with
+ * the start's error when that fails, with ERR_NOT_FOUND when the container is removed instead.
+ *   ERR_CONFLICT: it runs already */
+struct runtime_stream *runtime_attach_start(struct runtime *rt, const char *id,
+                                            const struct stream_callbacks *callbacks);
+
 /* Queues a copy of input.  ERR_FULL: STREAM_QUEUE_MAX bytes wait already; try again after
  * output or a while.  ERR_CLOSED: input was shut. */
 NODISCARD int runtime_stream_write(struct runtime_stream *s, struct slice bytes);

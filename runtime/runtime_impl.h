@@ -136,6 +136,8 @@ struct container {
     bool collecting;            /* its end is being looked after */
     bool listed;                /* created: others may see it */
     struct list waiters;
+    struct list attaches;  /* struct runtime_stream, waiting: for the next start */
+    struct list attaching; /* for the start under way; the thread's, while on_thread */
     struct work collect_work;
     int conmon_fd, init_fd; /* process descriptors while it runs, else -1 */
     uv_poll_t monitor;      /* of conmon_fd */
@@ -184,6 +186,12 @@ wall_ns runtime_wall_now(void);
 /* health.c */
 void health_start(struct container *c); /* when the container began to run */
 void health_stop(struct container *c);
+
+/* attach.c: streams from the beginning of a start */
+void attach_before_start(struct container *c);         /* loop, before the thread begins */
+void attach_created(struct container *c);              /* thread, between create and start */
+void attach_after_start(struct container *c, int err); /* loop */
+void attach_forget(struct container *c);               /* loop: it will not start any more */
 
 /* logs.c, stream.c, ingest: ended when the runtime closes */
 void runtime_logs_close_all(struct runtime *rt);

@@ -87,7 +87,7 @@ static void on_tidied(struct work *w)
     drop(CONTAINER_OF(w, struct runtime_stream, work));
 }
 
-static void finish(struct runtime_stream *s)
+void stream_finish(struct runtime_stream *s)
 {
     if (s->state == STREAM_CLOSING)
         return;
@@ -136,17 +136,24 @@ static void deliver(struct runtime_stream *s, int index, struct slice bytes)
         s->callbacks.on_output(s->callbacks.owner, source, bytes);
 }
 
-/* What is there already: a loop that was kept from running may find its timer before its input. */
-static void drain_now(struct runtime_stream *s)
+/* What is there already. */
+static void drain_pipe(struct runtime_stream *s, int index)
 {
     uv_os_fd_t fd;
     ssize_t n;
 
+    if (!s->pipe_open[index] || uv_fileno((uv_handle_t *)&s->pipes[index], &fd) < 0)
+        return;
+    while ((n = read(fd, s->buffer, sizeof(s->buffer))) > 0)
+        deliver(s, index, slice_of(s->buffer, (size_t)n));
+}
+
+/* A loop that was kept from running may find its timer before its input. */
+static void drain_now(struct runtime_stream *s)
+{
     for (int i = 1; i < 3; i++) {
-        if (!s->pipe_open[i] || s->held || uv_fileno((uv_handle_t *)&s->pipes[i], &fd) < 0)
-            continue;
-        while ((n = read(fd, s->buffer, sizeof(s->buffer))) > 0)
-            deliver(s, i, slice_of(s->buffer, (size_t)n));
+        if (!s->held)
+            drain_pipe(s, i);
     }
 }
 
@@ -162,7 +169,7 @@ static void on_timer(uv_timer_t *timer)
         return;
     }
     drain_now(s);
-    finish(s); /* something the command started still holds its output open */
+    stream_finish(s); /* something the command started still holds its output open */
 }
 
 static int start_timer(struct runtime_stream *s, uint64_t ms)
@@ -184,9 +191,9 @@ static void finish_if_done(struct runtime_stream *s)
     if (s->killing) /* its thread uses the descriptors; it comes back here */
         return;
     if (s->kind == KIND_ATTACH ? s->reading == 0 : s->exited && s->reading == 0)
-        finish(s);
+        stream_finish(s);
     else if (s->exited && start_timer(s, DRAIN_MS) < 0)
-        finish(s);
+        stream_finish(s);
 }
 
 static void on_process(uv_poll_t *poll, int status, int events)
@@ -227,6 +234,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (n == 0)
         return;
     (void)uv_read_stop(stream); /* end of file; a terminal says EIO */
+    if (s->kind == KIND_ATTACH)
+        drain_pipe(s, index); /* packets look like partial reads, behind which libuv sees no more */
     s->reading--;
     finish_if_done(s);
 }
@@ -280,10 +289,10 @@ static int go_on(struct runtime_stream *s)
     return rc < 0 ? fault_system(&s->fault, rc, "exec in container %s", s->id) : 0;
 }
 
-static void on_opened(struct work *w)
-{
-    struct runtime_stream *s = CONTAINER_OF(w, struct runtime_stream, work);
+static void shut_input(struct runtime_stream *s);
 
+void stream_opened(struct runtime_stream *s)
+{
     s->container = NULL;
     if (s->err == 0) {
         s->state = STREAM_OPEN;
@@ -292,28 +301,35 @@ static void on_opened(struct work *w)
             stream_kill_child(s);
     }
     if (s->err < 0)
-        finish(s);
+        stream_finish(s);
     else if (s->close_wanted)
         runtime_stream_close(s);
     else if (s->held)
         runtime_stream_hold(s);
+    if (s->state == STREAM_OPEN && s->input_shut)
+        shut_input(s);
+}
+
+static void on_opened(struct work *w)
+{
+    stream_opened(CONTAINER_OF(w, struct runtime_stream, work));
 }
 
 static void run_refused(struct later *l)
 {
-    finish(CONTAINER_OF(l, struct runtime_stream, later));
+    stream_finish(CONTAINER_OF(l, struct runtime_stream, later));
 }
 
 /* A stream that ends as soon as the loop turns. */
-static void refuse(struct runtime_stream *s, int err)
+void stream_refuse(struct runtime_stream *s, int err)
 {
     s->err = err;
     s->later.run = run_refused;
     runtime_later(s->rt, &s->later);
 }
 
-static struct runtime_stream *new_stream(struct runtime *rt, const char *id, enum stream_kind kind,
-                                         const struct stream_callbacks *callbacks)
+struct runtime_stream *stream_new(struct runtime *rt, const char *id, enum stream_kind kind,
+                                  const struct stream_callbacks *callbacks)
 {
     struct runtime_stream *s = calloc(1, sizeof(*s));
 
@@ -326,6 +342,7 @@ static struct runtime_stream *new_stream(struct runtime *rt, const char *id, enu
         s->fds[i] = -1;
     (void)snprintf(s->id, sizeof(s->id), "%s", id);
     list_init(&s->link);
+    list_init(&s->waiting);
     list_push_back(&rt->streams, &s->link);
     if (kind == KIND_EXEC)
         rt->exec_count++;
@@ -363,12 +380,12 @@ static int check_running(struct runtime_stream *s, struct container *c)
     return 0;
 }
 
-static void open_stream(struct runtime_stream *s, struct container *c, int rc)
+void stream_begin(struct runtime_stream *s, struct container *c, int rc)
 {
     if (rc == 0)
         rc = check_running(s, c);
     if (rc < 0) {
-        refuse(s, rc);
+        stream_refuse(s, rc);
         return;
     }
     s->container = c;
@@ -380,13 +397,13 @@ static void open_stream(struct runtime_stream *s, struct container *c, int rc)
 struct runtime_stream *stream_exec(struct container *c, const struct exec_spec *spec,
                                    uint64_t timeout_ms, const struct stream_callbacks *callbacks)
 {
-    struct runtime_stream *s = new_stream(c->rt, c->record.spec.id, KIND_EXEC, callbacks);
+    struct runtime_stream *s = stream_new(c->rt, c->record.spec.id, KIND_EXEC, callbacks);
     int rc = copy_exec(s, spec);
 
     s->timeout_ms = timeout_ms;
     if (rc < 0)
         fault_system(&s->fault, rc, "exec");
-    open_stream(s, c, rc);
+    stream_begin(s, c, rc);
     return s;
 }
 
@@ -394,7 +411,7 @@ struct runtime_stream *runtime_exec(struct runtime *rt, const char *id,
                                     const struct exec_spec *spec,
                                     const struct stream_callbacks *callbacks)
 {
-    struct runtime_stream *s = new_stream(rt, id, KIND_EXEC, callbacks);
+    struct runtime_stream *s = stream_new(rt, id, KIND_EXEC, callbacks);
     int rc = copy_exec(s, spec);
 
     if (rc < 0)
@@ -404,17 +421,7 @@ struct runtime_stream *runtime_exec(struct runtime *rt, const char *id,
     else if (rt->exec_count > EXEC_COUNT_MAX)
         rc = fault_set(&s->fault, ERR_FULL, "exec in container %s: %d run already; wait for one",
                        id, EXEC_COUNT_MAX);
-    open_stream(s, runtime_find_id(rt, id), rc);
-    return s;
-}
-
-struct runtime_stream *runtime_attach(struct runtime *rt, const char *id,
-                                      const struct stream_callbacks *callbacks)
-{
-    struct runtime_stream *s = new_stream(rt, id, KIND_ATTACH, callbacks);
-
-    s->open_stdin = true;
-    open_stream(s, runtime_find_id(rt, id), 0);
+    stream_begin(s, runtime_find_id(rt, id), rc);
     return s;
 }
 
@@ -491,14 +498,11 @@ static void on_shut(uv_shutdown_t *request, int status)
         close_handle(s, (uv_handle_t *)&s->pipes[0], &s->pipe_open[0]);
 }
 
-void runtime_stream_shut_input(struct runtime_stream *s)
+static void shut_input(struct runtime_stream *s)
 {
-    uv_stream_t *stream = s->state == STREAM_OPEN ? input_of(s) : NULL;
+    uv_stream_t *stream = input_of(s);
     uv_shutdown_t *request;
 
-    if (s->input_shut)
-        return;
-    s->input_shut = true;
     if (stream == NULL)
         return;
     if (s->tty) { /* a terminal has no half to close: this is its end of file */
@@ -511,6 +515,15 @@ void runtime_stream_shut_input(struct runtime_stream *s)
     request->data = s->kind == KIND_EXEC ? s : NULL;
     if (uv_shutdown(request, stream, on_shut) < 0)
         free(request);
+}
+
+void runtime_stream_shut_input(struct runtime_stream *s)
+{
+    if (s->input_shut)
+        return;
+    s->input_shut = true;
+    if (s->state == STREAM_OPEN) /* else it is shut when it opens */
+        shut_input(s);
 }
 
 void runtime_stream_resize(struct runtime_stream *s, uint16_t rows, uint16_t columns)
@@ -598,12 +611,14 @@ static void kill_command(struct runtime_stream *s)
 void runtime_stream_close(struct runtime_stream *s)
 {
     s->close_wanted = true;
+    if (s->state == STREAM_STARTING)
+        attach_leave(s);
     if (s->state != STREAM_OPEN)
         return;
     if (s->kind == KIND_EXEC && !s->exited)
         kill_command(s);
     else
-        finish(s);
+        stream_finish(s);
 }
 
 void runtime_streams_close_all(struct runtime *rt)

@@ -9,8 +9,9 @@ enum stream_kind { KIND_EXEC, KIND_ATTACH };
 enum stream_state { STREAM_STARTING, STREAM_OPEN, STREAM_CLOSING };
 
 struct runtime_stream {
-    struct list link; /* of rt->streams */
-    struct work work; /* opening, later tidying up */
+    struct list link;    /* of rt->streams */
+    struct list waiting; /* of its container's attaches or attaching */
+    struct work work;    /* opening, later tidying up */
     struct work kill_work;
     struct later later;
     struct runtime *rt;
@@ -46,8 +47,17 @@ struct runtime_stream {
     uint8_t buffer[STREAM_READ_BYTES];
 };
 
+/* stream.c, on the loop */
+struct runtime_stream *stream_new(struct runtime *rt, const char *id, enum stream_kind kind,
+                                  const struct stream_callbacks *callbacks);
+void stream_begin(struct runtime_stream *s, struct container *c, int rc); /* rc < 0: refuses */
+void stream_opened(struct runtime_stream *s);          /* a thread has; s->err says how it went */
+void stream_refuse(struct runtime_stream *s, int err); /* ends it as soon as the loop turns */
+void stream_finish(struct runtime_stream *s);          /* ends it; on_end follows */
+
 /* stream_open.c, on a thread */
 void stream_open_run(struct work *w);
+int stream_open_attach(struct runtime_stream *s); /* ERR_x, and s->fault says why */
 void stream_kill_child(struct runtime_stream *s); /* and reaps it */
 void stream_set_size(int terminal_fd, uint16_t rows, uint16_t columns);
 
@@ -55,5 +65,8 @@ void stream_set_size(int terminal_fd, uint16_t rows, uint16_t columns);
  * command being killed; 0 = no limit. */
 struct runtime_stream *stream_exec(struct container *c, const struct exec_spec *spec,
                                    uint64_t timeout_ms, const struct stream_callbacks *callbacks);
+
+/* attach.c: one that waits for a start waits no more. */
+void attach_leave(struct runtime_stream *s);
 
 #endif /* RUNTIME_STREAM_H */

@@ -230,7 +230,7 @@ static int open_exec(struct runtime_stream *s)
     return rc;
 }
 
-static int open_attach(struct runtime_stream *s)
+int stream_open_attach(struct runtime_stream *s)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     int dir = open(s->container->run_dir.text, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -253,5 +253,5 @@ void stream_open_run(struct work *w)
     for (int i = 0; i < 3; i++)
         s->fds[i] = -1;
     s->pidfd = -1;
-    s->err = s->kind == KIND_EXEC ? open_exec(s) : open_attach(s);
+    s->err = s->kind == KIND_EXEC ? open_exec(s) : stream_open_attach(s);
 }

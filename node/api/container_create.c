@@ -321,6 +321,7 @@ static int take_process(struct container_create *msg, struct container_spec *out
     MOVE(out->ulimits, msg->host.ulimits);
     out->tty = msg->tty;
     out->open_stdin = msg->open_stdin;
+    out->stdin_once = msg->open_stdin && msg->stdin_once;
     if (msg->stop_seconds != NULL) {
         out->stop_grace = malloc(sizeof(*out->stop_grace));
         if (out->stop_grace == NULL)

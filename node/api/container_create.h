@@ -75,7 +75,8 @@ FIELDS_STRUCT(create_host, CREATE_HOST_FIELDS);
     X(S, 12, MAP_STR, COUNT(65536), labels, "Labels", OPTIONAL)                  \
     X(S, 13, STR, LEN(253), hostname, "Hostname", OPTIONAL)                      \
     X(S, 14, STR, LEN(253), domainname, "Domainname", OPTIONAL)                  \
-    X(S, 15, STRUCT, create_host, host, "HostConfig", OPTIONAL)
+    X(S, 15, STRUCT, create_host, host, "HostConfig", OPTIONAL)                  \
+    X(S, 16, BOOL, ANY, stdin_once, "StdinOnce", OPTIONAL)
 FIELDS_STRUCT(container_create, CONTAINER_CREATE_FIELDS);
 
 /* A container with this label is removed when it has ended. */

@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "node/api/api_impl.h"
+#include "node/api/container_create.h"
 #include "node/api/container_json.h"
 #include "node/api/target.h"
 
@@ -90,6 +91,32 @@ static void on_done(void *owner, int err, const char *message)
     reply_result_empty(owner, err, message, MHD_HTTP_NO_CONTENT);
 }
 
+static void on_resized(void *owner, int err, const char *message)
+{
+    reply_result_empty(owner, err, message, MHD_HTTP_OK);
+}
+
+/* Nobody waits for it; a failure is the runtime's to log. */
+static void on_dropped(void *owner, int err, const char *message)
+{
+    (void)owner;
+    (void)err;
+    (void)message;
+}
+
+/* One that is to go when it has ended goes also when it could not begin. */
+static void on_started(void *owner, int err, const char *message)
+{
+    struct request *r = owner;
+    struct runtime *rt = r->api->cfg.runtime;
+    const struct container_info *info = runtime_container_inspect(rt, r->args[0]);
+
+    if (err < 0 && info != NULL && info->state != CONTAINER_RUNNING &&
+        str_map_get(&info->spec->labels, CONTAINER_LABEL_AUTO_REMOVE) != NULL)
+        runtime_container_remove(rt, info->spec->id, REMOVE_FORCE_VOLUMES, on_dropped, NULL);
+    on_done(r, err, message);
+}
+
 /* The container, once a call on it has gone well. NULL: answered and released. */
 static const struct container_info *container_after(struct request *r, int err, const char *message)
 {
@@ -163,7 +190,7 @@ void handle_container_start(struct request *r)
         return;
     }
     request_hold(r);
-    runtime_container_start(r->api->cfg.runtime, info->spec->id, on_done, r);
+    runtime_container_start(r->api->cfg.runtime, info->spec->id, on_started, r);
 }
 
 static void on_stopped(void *owner, int err, const char *message)
@@ -221,19 +248,15 @@ void handle_container_unpause(struct request *r)
     act(r, runtime_container_unpause, on_done);
 }
 
-static void on_exited(void *owner, int err, const char *message)
+void handle_container_resize(struct request *r)
 {
-    struct request *r = owner;
-    const struct container_info *info = container_after(r, err, message);
+    const struct container_info *info = request_container(r);
+    uint16_t rows, columns;
 
-    if (info != NULL)
-        reply_result_json(r, 0, NULL, MHD_HTTP_OK,
-                          json_pack("{s:i,s:n}", "StatusCode", info->exit_code, "Error"));
-}
-
-void handle_container_wait(struct request *r)
-{
-    act(r, runtime_container_wait, on_exited);
+    if (info == NULL || !request_window(r, &rows, &columns))
+        return;
+    request_hold(r);
+    runtime_container_resize(r->api->cfg.runtime, info->spec->id, rows, columns, on_resized, r);
 }
 
 void handle_container_remove(struct request *r)

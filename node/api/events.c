@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "node/api/api_impl.h"
 #include "node/api/container_create.h"
+#include "node/api/container_wait.h"
 #include "node/api/logs.h"
 
 struct listener {
@@ -246,6 +247,7 @@ void api_on_container(struct api *api, enum container_event_kind kind,
         str_map_get(&info->spec->labels, CONTAINER_LABEL_AUTO_REMOVE) != NULL)
         runtime_container_remove(api->cfg.runtime, info->spec->id, REMOVE_FORCE_VOLUMES, on_removed,
                                  NULL);
+    waits_on_container(api, kind, info);
     if (action == NULL)
         return;
     attributes = json_object();

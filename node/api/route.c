@@ -84,6 +84,8 @@ static const struct route routes[] = {
     { "POST", "containers/*/pause", ROUTE_LOCAL, handle_container_pause },
     { "POST", "containers/*/unpause", ROUTE_LOCAL, handle_container_unpause },
     { "POST", "containers/*/wait", ROUTE_LOCAL, handle_container_wait },
+    { "POST", "containers/*/attach", ROUTE_LOCAL, handle_container_attach },
+    { "POST", "containers/*/resize", ROUTE_LOCAL, handle_container_resize },
     { "POST", "containers/*/exec", ROUTE_LOCAL, handle_exec_create },
     { "DELETE", "containers/*", ROUTE_LOCAL, handle_container_remove },
     { "POST", "exec/*/start", ROUTE_LOCAL, handle_exec_start },

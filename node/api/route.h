@@ -109,10 +109,14 @@ void handle_container_restart(struct request *r);
 void handle_container_kill(struct request *r);
 void handle_container_pause(struct request *r);
 void handle_container_unpause(struct request *r);
-void handle_container_wait(struct request *r);
+void handle_container_resize(struct request *r);
 void handle_container_create(struct request *r);
 void handle_container_remove(struct request *r);
 void handle_container_stats(struct request *r);
+/* container_wait.c */
+void handle_container_wait(struct request *r);
+/* attach.c */
+void handle_container_attach(struct request *r);
 /* exec.c */
 void handle_exec_create(struct request *r);
 void handle_exec_start(struct request *r);

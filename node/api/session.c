@@ -93,6 +93,12 @@ void session_begun(struct session *s, const struct api_process_ops *ops, void *p
 {
     s->ops = ops;
     s->process = process;
+    if (s->conn == NULL)
+        return;
+    if (s->conn->held) /* one process after another */
+        ops->hold(process);
+    if (s->conn->input_ended && s->input)
+        ops->shut_input(process);
 }
 
 void session_not_begun(struct session *s, int err, const char *why)

@@ -11,8 +11,9 @@
 #define SOCKET_DEFAULT "/run/shoal/shoal.sock"
 
 static const struct command *const tables[] = {
-    cluster_commands, node_commands,      service_commands, network_commands, secret_commands,
-    image_commands,   container_commands, volume_commands,  exec_commands,    system_commands,
+    cluster_commands,   node_commands,   service_commands, network_commands,
+    secret_commands,    image_commands,  run_commands,     exec_commands,
+    container_commands, volume_commands, system_commands,
 };
 static const struct command_groups groups = { tables, ARRAY_LEN(tables) };
 

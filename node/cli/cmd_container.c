@@ -4,16 +4,12 @@
 #include <string.h>
 
 #include "node/cli/command.h"
-#include "node/cli/container_spec.h"
 #include "node/cli/logs.h"
 #include "runtime/runtime.h"
 
-#define EXIT_NOT_STARTED  125 /* as Docker's: ours is not the command's own code */
 #define STATE_DIR_DEFAULT "/var/lib/shoal"
 
 static const struct option_def no_options[] = { { NULL, 0, OPTION_FLAG, NULL, NULL } };
-
-/* --- Run */
 
 /* POST /containers/NAME/<action>?<query>; what it answers, or NULL. */
 static int act_on(struct invocation *in, const char *name, const char *action, const char *query,
@@ -25,74 +21,6 @@ static int act_on(struct invocation *in, const char *name, const char *action, c
 
     free(escaped);
     return exit_of(status);
-}
-
-static int remove_quietly(struct invocation *in, const char *id)
-{
-    return exit_of(call(in, "DELETE", NULL, NULL, "/containers/%s?force=1&v=1", id));
-}
-
-/* Its output from the beginning, until it ends; then its exit code. */
-static int follow(struct invocation *in, const char *id)
-{
-    int code = EXIT_NOT_STARTED;
-    json_t *end = NULL;
-
-    if (logs_follow(in, id) != EXIT_OK || act_on(in, id, "wait", "", &end) != EXIT_OK)
-        return EXIT_ERROR;
-    code = (int)number_at(end, "StatusCode");
-    json_decref(end);
-    return code;
-}
-
-static int create(struct invocation *in, json_t **out)
-{
-    json_t *body = container_spec_of(in);
-    char *name = client_escape(in->client, args_text(&in->args, "name", ""));
-    int status = 0;
-
-    if (body != NULL)
-        status =
-            call(in, "POST", body, out, "/containers/create?name=%s", name == NULL ? "" : name);
-    json_decref(body);
-    free(name);
-    return body == NULL ? EXIT_USAGE : exit_of(status);
-}
-
-static int run_create(struct invocation *in)
-{
-    json_t *created = NULL;
-    int result = create(in, &created);
-
-    if (result == EXIT_OK)
-        (void)puts(text_at(created, "Id"));
-    json_decref(created);
-    return result;
-}
-
-static int run_run(struct invocation *in)
-{
-    bool detach = args_flag(&in->args, "detach");
-    json_t *created = NULL;
-    int result = create(in, &created);
-    const char *id;
-
-    if (result != EXIT_OK)
-        return result == EXIT_USAGE ? EXIT_USAGE : EXIT_NOT_STARTED;
-    id = text_at(created, "Id");
-    if (act_on(in, id, "start", "", NULL) != EXIT_OK) {
-        result = EXIT_NOT_STARTED;
-        if (args_flag(&in->args, "rm"))
-            (void)remove_quietly(in, id);
-    } else if (detach) {
-        (void)puts(id);
-    } else {
-        result = follow(in, id);
-        if (args_flag(&in->args, "rm"))
-            (void)remove_quietly(in, id);
-    }
-    json_decref(created);
-    return result;
 }
 
 /* --- Logs, also without a daemon */
@@ -169,11 +97,6 @@ static int run_restart(struct invocation *in)
 
     (void)snprintf(query, sizeof(query), "?t=%.20s", args_text(&in->args, "time", ""));
     return act_on_each(in, "restart", query);
-}
-
-static int run_start(struct invocation *in)
-{
-    return act_on_each(in, "start", "");
 }
 
 static const struct option_def kill_options[] = {
@@ -295,10 +218,6 @@ static int run_stats(struct invocation *in)
 }
 
 const struct command container_commands[] = {
-    { "container run", "IMAGE [COMMAND [ARG..]]", "run a container on its own, of no service",
-      container_run_options, 1, 0, true, run_run },
-    { "container create", "IMAGE [COMMAND [ARG..]]", "the same, without starting it",
-      container_run_options, 1, 0, true, run_create },
     { "container ps", "", "list the containers of this node", ps_options, 0, 0, false, run_ps },
     { "container ls", "", "list the containers of this node", ps_options, 0, 0, false, run_ps },
     { "container inspect", "CONTAINER..", "show all that is known of containers", no_options, 1, 64,
@@ -307,8 +226,6 @@ const struct command container_commands[] = {
       false, run_logs },
     { "container stats", "[CONTAINER..]", "show what containers use", stats_options, 0, 64, false,
       run_stats },
-    { "container start", "CONTAINER..", "start containers that have ended", no_options, 1, 64,
-      false, run_start },
     { "container stop", "CONTAINER..", "ask containers to end, then kill them", stop_options, 1, 64,
       false, run_stop },
     { "container restart", "CONTAINER..", "stop, then start", stop_options, 1, 64, false,

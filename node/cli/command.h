@@ -32,7 +32,7 @@ struct command {
 /* Each file's commands. */
 extern const struct command cluster_commands[], node_commands[], service_commands[],
     network_commands[], secret_commands[], image_commands[], container_commands[],
-    volume_commands[], exec_commands[], system_commands[];
+    volume_commands[], exec_commands[], run_commands[], system_commands[];
 
 /* EXIT_OK for a status below 400, else EXIT_ERROR: the client has said why. */
 int exit_of(int status);

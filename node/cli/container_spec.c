@@ -9,6 +9,8 @@
 const struct option_def container_run_options[] = {
     { "name", 0, OPTION_TEXT, "NAME", "what it is called" },
     { "detach", 'd', OPTION_FLAG, NULL, "print its id and leave it running" },
+    { "interactive", 'i', OPTION_FLAG, NULL, "send standard input" },
+    { "detach-keys", 0, OPTION_TEXT, "KEYS", "that let go of a terminal (ctrl-p,ctrl-q)" },
     { "rm", 0, OPTION_FLAG, NULL, "remove it when it has ended" },
     { "env", 'e', OPTION_LIST, "KEY=VALUE", "set a variable" },
     { "volume", 'v', OPTION_LIST, "SOURCE:TARGET[:ro]", "a volume, or a directory of this host" },
@@ -93,8 +95,7 @@ static int set_host(const struct args *a, json_t *host)
                               json_pack("{s:o}", "Config", pairs_of(args_list(a, "log-opt"))));
     (void)json_object_set_new(host, "ReadonlyRootfs", json_boolean(args_flag(a, "read-only")));
     (void)json_object_set_new(host, "Init", json_boolean(args_flag(a, "init")));
-    (void)json_object_set_new(host, "AutoRemove",
-                              json_boolean(args_flag(a, "rm") && args_flag(a, "detach")));
+    (void)json_object_set_new(host, "AutoRemove", json_boolean(args_flag(a, "rm")));
     spec_set_text(a, "network", host, "NetworkMode");
     if (set_limit(a, "memory", host, "Memory", parse_bytes, "give bytes such as 64m") < 0 ||
         set_limit(a, "cpus", host, "NanoCpus", parse_cpus, "give processors such as 1.5") < 0)
@@ -117,6 +118,9 @@ json_t *container_spec_of(const struct invocation *in)
     (void)json_object_set_new(body, "Env", texts_of(args_list(a, "env")));
     (void)json_object_set_new(body, "Labels", pairs_of(args_list(a, "label")));
     (void)json_object_set_new(body, "Tty", json_boolean(args_flag(a, "tty")));
+    (void)json_object_set_new(body, "OpenStdin", json_boolean(args_flag(a, "interactive")));
+    (void)json_object_set_new(body, "StdinOnce",
+                              json_boolean(args_flag(a, "interactive") && !args_flag(a, "detach")));
     spec_set_text(a, "workdir", body, "WorkingDir");
     spec_set_text(a, "user", body, "User");
     spec_set_text(a, "hostname", body, "Hostname");

@@ -12,14 +12,16 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "base/attr.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/slice.h"
 #include "base/units.h"
 #include "node/cli/logs.h"
 
 #define HEAD_LEN_MAX 16384
 
-static volatile sig_atomic_t resized;
+static volatile sig_atomic_t resized, signalled;
 
 static void on_winch(int signal)
 {
@@ -27,7 +29,21 @@ static void on_winch(int signal)
     resized = 1;
 }
 
-static int open_socket(const char *path)
+static void on_passed(int signal)
+{
+    signalled = signal;
+}
+
+/* Signals that end a program at a terminal. */
+static void pass_signals(void (*handler)(int))
+{
+    static const int passed[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+
+    for (size_t i = 0; i < ARRAY_LEN(passed); i++)
+        (void)sigaction(passed[i], &(struct sigaction){ .sa_handler = handler }, NULL);
+}
+
+int upgrade_connect(const char *path)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -60,7 +76,7 @@ static int send_all(int fd, const void *bytes, size_t len)
 
 static int send_head(const struct upgrade *u, int fd)
 {
-    char *body = json_dumps(u->body, JSON_COMPACT);
+    char *body = u->body == NULL ? strdup("{}") : json_dumps(u->body, JSON_COMPACT);
     char head[8192];
     int len = body == NULL ? -1
                            : snprintf(head, sizeof(head),
@@ -153,6 +169,12 @@ static int carry(const struct upgrade *u, int fd, struct buf *rest)
 
         if (resized)
             tell_size(u);
+        if (signalled != 0) {
+            int signal = signalled;
+
+            signalled = 0;
+            u->on_signal(u->ctx, signal);
+        }
         if (poll(p, 2, -1) < 0) {
             if (errno == EINTR)
                 continue;
@@ -192,16 +214,36 @@ static int carry_raw(const struct upgrade *u, int fd, struct buf *rest)
     return rc;
 }
 
+/* `first` came with the head of the answer. */
+static int carry_from(const struct upgrade *u, int fd, struct slice first)
+{
+    struct buf rest;
+    int rc = 0;
+
+    buf_init(&rest, 64 * MIB);
+    if (u->on_signal != NULL)
+        pass_signals(on_passed);
+    if (!take_output(u, &rest, first.ptr, first.len))
+        rc = ERR_MALFORMED;
+    else if (u->on_open != NULL && !u->on_open(u->ctx))
+        rc = ERR_CLOSED;
+    else
+        rc = carry_raw(u, fd, &rest);
+    if (u->on_signal != NULL)
+        pass_signals(SIG_DFL);
+    buf_deinit(&rest);
+    return rc;
+}
+
 int upgrade_run(const struct upgrade *u)
 {
-    int fd = open_socket(u->socket), rc;
-    struct buf head, rest;
+    int fd = upgrade_connect(u->socket), rc;
+    struct buf head;
     size_t head_len = 0;
 
     if (fd < 0)
         return fd;
     buf_init(&head, HEAD_LEN_MAX);
-    buf_init(&rest, 64 * MIB);
     rc = send_head(u, fd);
     if (rc == 0)
         rc = read_head(fd, &head, &head_len);
@@ -209,12 +251,9 @@ int upgrade_run(const struct upgrade *u)
         (void)fprintf(stderr, "shoal: %s: %s\n", u->socket, err_text(rc));
     else if (head.len < 12 || memcmp(head.ptr + 9, "101", 3) != 0)
         rc = refuse(&head, head_len);
-    else if (!take_output(u, &rest, head.ptr + head_len, head.len - head_len))
-        rc = ERR_MALFORMED;
     else
-        rc = carry_raw(u, fd, &rest);
+        rc = carry_from(u, fd, slice_of(head.ptr + head_len, head.len - head_len));
     buf_deinit(&head);
-    buf_deinit(&rest);
     close(fd);
     return rc;
 }

@@ -68,7 +68,9 @@ leader() { # the host that leads, as MANAGER sees it
 containers() {
     local dir pid
     group_dirs "/$GROUP/h$1/*" | while read -r dir; do
-        pid=$(sort -n "$dir/cgroup.procs" 2>/dev/null | head -n 1)
+        # The oldest, not the lowest: numbers begin again at the end of their range.
+        pid=$(sed 's|.*|/proc/&/stat|' "$dir/cgroup.procs" 2>/dev/null | xargs -r cat 2>/dev/null |
+            awk '{ pid = $1; sub(/.*\) /, ""); print $20, pid }' | sort -n | head -n 1 | cut -d ' ' -f 2)
         [ -z "$pid" ] || echo "${dir##*/} $pid"
     done | sort -u
 }

@@ -33,7 +33,8 @@ enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERRO
 enum log_format {
     LOG_FORMAT_TEXT,
     LOG_FORMAT_JSON,
-    LOG_FORMAT_JOURNAL, /* text for systemd's journal: "<6>" for a level, and no time: sd-daemon(3) */
+    LOG_FORMAT_JOURNAL, /* text for systemd's journal: "<6>" for a level, and no time: sd-daemon(3)
+                         */
 };
 
 struct log_config {

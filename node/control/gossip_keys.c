@@ -79,7 +79,7 @@ static bool is_period_over(struct plan *p, const struct cluster *c)
 
     if (age >= period || age < -period)
         return true;
-    plan_wake_at(p, p->now.wall + MIN(period - age, period));
+    plan_wake_at(p, p->now.wall + (age < 0 ? period : period - age));
     return false;
 }
 

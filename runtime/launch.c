@@ -404,13 +404,27 @@ static void end_conmon(const struct container *c)
     }
 }
 
+/* Cgroups, mounts, directories: what remains once no process does. */
+static void remove_traces(struct container *c)
+{
+    struct path rootfs = path_of("%s/rootfs", c->run_dir.text);
+    struct path oci_state = path_of("%s/%s", c->rt->oci.root.text, id_of(c));
+    int rc;
+
+    cgroup_remove(&c->rt->cgroup, c->cgroup_path); /* with who is in it */
+    (void)umount2(rootfs.text, MNT_DETACH);        /* it may not be mounted */
+    rc = tree_remove(c->run_dir.text);
+    if (rc == 0)
+        rc = tree_remove(oci_state.text);
+    if (rc < 0)
+        log_warn("runtime", "container %s: %s; the next start tries again", id_of(c), err_text(rc));
+}
+
 /* A create that was under way when the daemon died goes on beside us for a moment, so the OCI
  * runtime is asked before and after conmon has ended, and its state goes in any case: of half a
  * container it knows only that it cannot read it. */
 void launch_clean_up(struct container *c)
 {
-    struct path rootfs = path_of("%s/rootfs", c->run_dir.text);
-    struct path oci_state = path_of("%s/%s", c->rt->oci.root.text, id_of(c));
     struct fault f;
     int rc = oci_delete(&c->rt->oci, id_of(c), &f);
 
@@ -420,13 +434,7 @@ void launch_clean_up(struct container *c)
     }
     if (rc < 0)
         log_warn("runtime", "container %s: %s; removing what is left of it", id_of(c), f.text);
-    cgroup_remove(&c->rt->cgroup, c->cgroup_path); /* with who is in it */
-    (void)umount2(rootfs.text, MNT_DETACH);        /* it may not be mounted */
-    rc = tree_remove(c->run_dir.text);
-    if (rc == 0)
-        rc = tree_remove(oci_state.text);
-    if (rc < 0)
-        log_warn("runtime", "container %s: %s; the next start tries again", id_of(c), err_text(rc));
+    remove_traces(c);
 }
 
 /* conmon writes the status before it ends; without one somebody ended conmon, and the container
@@ -437,14 +445,20 @@ void launch_collect(struct container *c)
     struct fault f;
     uint32_t code = CONTAINER_EXIT_UNKNOWN;
     const char *error = "";
+    bool told = launch_read_exit_code(c, &code) == 0;
 
-    if (launch_read_exit_code(c, &code) < 0)
+    if (!told)
         error = c->next.boot_id != NULL && strcmp(c->next.boot_id, c->rt->boot_id) != 0
                     ? "the host went down while it ran"
                     : "its monitor, conmon, ended without an exit status";
     c->next.oom_killed = cgroup_oom_killed(&c->rt->cgroup, c->cgroup_path);
     launch_mark_exited(c, code, error);
-    launch_clean_up(c);
+    /* After an orderly end the OCI runtime's delete would find nothing to do but this, and to run
+     * it costs as much as all the rest. */
+    if (told)
+        remove_traces(c);
+    else
+        launch_clean_up(c);
     bundle_unuse_volumes(c, SIZE_MAX, SIZE_MAX);
     if (record_write_state(c->state_dir.text, &c->next, &f) < 0)
         log_error("runtime", "container %s: its exit code %u could not be stored: %s", id_of(c),

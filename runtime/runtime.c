@@ -27,7 +27,7 @@
 #define LOG_CHECK_MS      500 /* how far a log can grow beyond its size */
 #define DEFAULT_LOG_BYTES (10 * MIB)
 #define DEFAULT_LOG_FILES 3
-#define DEFAULT_THREADS   4
+#define DEFAULT_THREADS   8 /* of each kind; a start mostly waits: for children, for the kernel */
 
 /* State of opening; freed when ready. */
 struct opening {

@@ -100,7 +100,7 @@ struct runtime_config {
                                                loopback; NULL-terminated, or NULL */
     uint64_t log_file_bytes_max;            /* of one log file; 0 = 10 MiB */
     uint32_t log_file_count_max;            /* files kept per container; 0 = 3 */
-    uint32_t threads;                       /* that work; 0 = 4 */
+    uint32_t threads;                       /* of each kind of work; 0 = 8 */
 
     void *owner; /* passed to the functions below */
     /* All containers that were found have been reported; calls may be made. On error

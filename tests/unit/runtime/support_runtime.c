@@ -343,6 +343,22 @@ void start_forever(struct fixture *f, const char *id)
         ; /* until the trap is set: process 1 ignores the signal before */
 }
 
+void assert_no_traces(const struct fixture *f, const char *id)
+{
+    static const char *const controllers[] = { "", "/memory", "/pids", "/devices", "/systemd" };
+    char path[256];
+
+    (void)snprintf(path, sizeof(path), "%s/oci/%s", f->run_dir, id);
+    assert_int_not_equal(access(path, F_OK), 0);
+    (void)snprintf(path, sizeof(path), "%s/containers/%s", f->run_dir, id);
+    assert_int_not_equal(access(path, F_OK), 0);
+    for (size_t i = 0; i < sizeof(controllers) / sizeof(controllers[0]); i++) {
+        (void)snprintf(path, sizeof(path), "/sys/fs/cgroup%s%s/%s", controllers[i],
+                       f->cgroup_parent, id);
+        assert_int_not_equal(access(path, F_OK), 0);
+    }
+}
+
 void remove_container(struct fixture *f, const char *id, enum container_remove how)
 {
     struct waited w = { .fixture = f };

@@ -80,6 +80,8 @@ void add_mount(struct container_spec *spec, enum container_mount_kind kind, cons
                const char *target);
 /* Runs until it is told to stop, and then ends with 3. */
 void start_forever(struct fixture *f, const char *id);
+/* Of a container that has ended: no bundle, no state of the OCI runtime's, no control group. */
+void assert_no_traces(const struct fixture *f, const char *id);
 void remove_container(struct fixture *f, const char *id, enum container_remove how);
 
 /* Writes a tar of busybox's tree. */

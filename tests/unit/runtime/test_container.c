@@ -136,6 +136,7 @@ static void test_stop_sends_the_signal_and_waits(void **state)
     assert_int_equal(wait_call(&w), 0);
     assert_int_equal(runtime_container_inspect(fx.rt, "stop1")->exit_code, 3);
     assert_int_equal(runtime_container_inspect(fx.rt, "stop1")->state, CONTAINER_EXITED);
+    assert_no_traces(&fx, "stop1");
     assert_int_equal(count_events(&fx, "stop1", CONTAINER_EVENT_EXITED), 1);
 }
 

@@ -57,6 +57,7 @@ static void test_output_and_exit_code(void **state)
     spec_init(&spec, "told", "echo out; echo err >&2; exit 7");
     assert_int_equal(create_and_start(&fx, &spec, out), 0);
     assert_int_equal(wait_exited(&fx, "told")->exit_code, 7);
+    assert_no_traces(&fx, "told");
     read_logs(&fx, "told", out, sizeof(out));
     assert_non_null(strstr(out, "out\n"));
     assert_non_null(strstr(out, "err\n"));

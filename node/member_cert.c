@@ -64,6 +64,14 @@ static void failed(struct member *m)
 
 static void take(struct member *m, const struct cert *cert, const struct trust *trust)
 {
+    struct renewal_wish wish = wish_of(m);
+
+    if (!renewal_accepts(&m->identity.cert, cert, &wish)) {
+        failed(m);
+        log_warn("member", "a certificate of an older root is not taken; asking again");
+        cert_check_renewal(m);
+        return;
+    }
     m->identity.cert = *cert;
     m->identity.trust = *trust;
     if (member_save(m) < 0 || links_set_identity(m->links, &m->identity) < 0) {
@@ -71,6 +79,8 @@ static void take(struct member *m, const struct cert *cert, const struct trust *
         return;
     }
     member_show_cert(m);
+    memcpy(m->description.issuer, cert->issuer, CLUSTER_KEY_LEN);
+    traffic_describe(m);
     log_info("member", "new certificate as %s",
              enum_text(&node_role_names, (int)m->identity.cert.role));
     renewal_done(&m->renewal);

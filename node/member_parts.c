@@ -210,6 +210,7 @@ int member_activate(struct member *m)
 {
     int rc = description_of_machine(m->cfg.options, m->file.advertise, &m->description);
 
+    memcpy(m->description.issuer, m->identity.cert.issuer, CLUSTER_KEY_LEN);
     if (rc == 0)
         rc = open_overlay(m);
     if (rc == 0)

@@ -71,9 +71,26 @@ static void grant_or_refuse(struct enrolment *e, int err, const char *why)
     free(e);
 }
 
+/* The root may have changed meanwhile: what is applied here now includes that. */
+static int sign_again(struct enrolment *e)
+{
+    const struct cluster *c =
+        e->member->manager == NULL ? NULL : store_the_cluster(manager_store(e->member->manager));
+
+    if (c == NULL || c->roots.count == 0 ||
+        memcmp(c->roots.items[0].public_key, e->grant.cert.issuer, CLUSTER_KEY_LEN) == 0)
+        return 0;
+    e->grant.trust = ca_trust(&e->member->identity.trust, c->roots.items, c->roots.count);
+    return cert_sign(c, &e->grant.cert);
+}
+
 static void on_joined(void *owner, int err, const struct field_error *why)
 {
-    grant_or_refuse(owner, err, why->text);
+    struct enrolment *e = owner;
+
+    if (err == 0)
+        err = sign_again(e);
+    grant_or_refuse(e, err, why->text[0] != '\0' ? why->text : err_text(err));
 }
 
 static int role_of_secret(const struct cluster *cluster, const uint8_t secret[TOKEN_SECRET_LEN],
@@ -131,6 +148,7 @@ static int prepare_join(struct member *m, const struct link_enrollment *request,
         e->grant.cert.node = node.id;
         e->grant.cert.role = role;
         rc = cert_sign(cluster, &e->grant.cert);
+        memcpy(node.description.issuer, e->grant.cert.issuer, CLUSTER_KEY_LEN);
     }
     manager_admit(m->manager, &admit, t, why);
     if (rc == 0)

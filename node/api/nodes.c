@@ -1,6 +1,7 @@
 /* node/api/nodes.c - /nodes. */
 #include "base/err.h"
 #include "node/api/api_impl.h"
+#include "node/api/tls_info.h"
 
 /* Who leads and who is reachable is not stored: raft knows. */
 static json_t *node_json_with(const struct request *r, const struct node *n,
@@ -11,6 +12,11 @@ static json_t *node_json_with(const struct request *r, const struct node *n,
 
     if (fields_to_json(&node_type, n, FIELDS_JSON_PLAIN, &json) < 0)
         return NULL;
+    if (json_object_set_new(json_object_get(json, "Description"), "TLSInfo",
+                            tls_info_json(n->description.issuer)) < 0) {
+        json_decref(json);
+        return NULL;
+    }
     manager = json_object_get(json, "ManagerStatus");
     if (manager != NULL) {
         bool leads = !id_is_none(leader) && id_equal(leader, &n->id);

@@ -4,8 +4,11 @@
 #include <sodium.h>
 
 #include "base/err.h"
+#include "base/time_text.h"
 #include "node/api/api_impl.h"
 #include "node/api/messages.h"
+#include "node/api/tls_info.h"
+#include "node/cluster/ca.h"
 #include "node/cluster/token.h"
 
 #define SUBNET_SIZE_DEFAULT 24
@@ -181,8 +184,9 @@ json_t *swarm_json(const struct request *r, const struct cluster *c)
         return NULL;
     if (c->subnet_size == 0)
         rc |= json_object_set_new(json, "SubnetSize", json_integer(SUBNET_SIZE_DEFAULT));
-    /* Ours are no X.509 certificates: there is nothing to show. */
-    rc |= json_object_set_new(json, "TLSInfo", json_object());
+    rc |= json_object_set_new(json, "TLSInfo",
+                              c->roots.count == 0 ? json_object()
+                                                  : tls_info_json(c->roots.items[0].public_key));
     rc |= json_object_set_new(json, "RootRotationInProgress", json_boolean(c->roots.count > 1));
     if (rc == 0)
         return json;
@@ -190,7 +194,8 @@ json_t *swarm_json(const struct request *r, const struct cluster *c)
     return NULL;
 }
 
-/* NULL where the secret is missing or not ours to see. */
+/* NULL where the secret is missing or not ours to see. While roots rotate a token names the oldest:
+ * a joiner follows the signatures from there, and not every manager can be known by the newest. */
 static json_t *token_json(const struct cluster *c, const struct bytes *secret)
 {
     struct join_token t;
@@ -199,7 +204,7 @@ static json_t *token_json(const struct cluster *c, const struct bytes *secret)
 
     if (c->roots.count == 0 || secret->len != TOKEN_SECRET_LEN)
         return json_string("");
-    token_init(&t, c->roots.items[0].public_key, secret->ptr);
+    token_init(&t, c->roots.items[c->roots.count - 1].public_key, secret->ptr);
     token_format(&t, text);
     json = json_string(text);
     sodium_memzero(&t, sizeof(t));
@@ -256,6 +261,68 @@ static int rotate(struct admit *a, int what, uint64_t version)
     return rc;
 }
 
+/* The authority is the cluster's own: what Docker lets users bring is refused, not ignored. */
+static bool brings_foreign_root(const struct request *r)
+{
+    static const char *const members[] = { "SigningCACert", "SigningCAKey", "ExternalCAs" };
+    json_t *body = json_loadb((const char *)r->body.ptr, r->body.len, 0, NULL);
+    const json_t *ca = json_object_get(body, "CAConfig");
+    bool found = false;
+
+    for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+        const json_t *value = json_object_get(ca, members[i]);
+
+        found = found || json_string_length(value) > 0 || json_array_size(value) > 0;
+    }
+    json_decref(body);
+    return found;
+}
+
+static int rotate_root(struct admit *a, const struct cluster *c, uint64_t version,
+                       const struct cluster_spec *spec)
+{
+    uint8_t seed[CLUSTER_KEY_LEN];
+    struct ca_root root = { 0 };
+    int rc;
+
+    if (c->roots.count == 0)
+        return ERR_UNAVAILABLE;
+    randombytes_buf(seed, sizeof(seed));
+    rc = ca_succeed(&c->roots.items[0], &c->id, seed, &root);
+    sodium_memzero(seed, sizeof(seed));
+    if (rc == 0)
+        rc = admit_root_rotate(a, version, spec, &root);
+    fields_deinit(&ca_root_type, &root);
+    return rc;
+}
+
+/* Docker's clients ask for a rotation by counting ForceRotate up. */
+static int update(struct request *r, struct admit *a, uint64_t version,
+                  const struct cluster_spec *spec)
+{
+    const struct cluster *c = store_the_cluster(a->store);
+    const char *period = request_query(r, "gossipKeyPeriod");
+    int64_t ns;
+
+    if (period != NULL) {
+        if (duration_parse(slice_of_str(period), &ns) == 0 && ns >= 0)
+            return admit_gossip_key_period(a, version, ns);
+        (void)snprintf(r->err.text, sizeof(r->err.text),
+                       "gossipKeyPeriod=%.32s: write a length of time such as 12h", period);
+        return ERR_INVALID;
+    }
+
+    if (brings_foreign_root(r)) {
+        (void)snprintf(r->err.text, sizeof(r->err.text),
+                       "the authority of a cluster is its own: certificates and keys from outside "
+                       "are not taken, `shoal ca --rotate` makes new ones");
+        return ERR_INVALID;
+    }
+    if (c != NULL && spec->ca.force_rotate != c->spec.ca.force_rotate)
+        return rotate_root(a, c, version, spec);
+    return admit_cluster_update(a, version, spec);
+}
+
 void handle_swarm_update(struct request *r)
 {
     struct cluster_spec spec = { 0 };
@@ -272,7 +339,7 @@ void handle_swarm_update(struct request *r)
                        "one request may change the settings or rotate one secret, not both");
         rc = ERR_INVALID;
     } else {
-        rc = what > 0 ? rotate(&a, what, version) : admit_cluster_update(&a, version, &spec);
+        rc = what > 0 ? rotate(&a, what, version) : update(r, &a, version, &spec);
     }
     fields_deinit(&cluster_spec_type, &spec);
     request_commit(r, rc, MHD_HTTP_OK, NULL);

@@ -6,6 +6,7 @@
 #include <sodium.h>
 
 #include "base/check.h"
+#include "base/err.h"
 
 static_assert(CLUSTER_KEY_LEN == crypto_sign_SEEDBYTES, "Ed25519");
 
@@ -78,6 +79,33 @@ struct trust_root ca_cross_sign(const struct ca *ca, const struct id *cluster,
     trust_cross_digest(cluster, root.key, root.crossed_by, digest);
     sign(ca, digest, root.cross_signature);
     return root;
+}
+
+int ca_succeed(const struct ca_root *newest, const struct id *cluster,
+               const uint8_t seed[CLUSTER_KEY_LEN], struct ca_root *out)
+{
+    struct ca_root root = { 0 };
+    struct trust_root crossed;
+    struct ca old, next;
+    int rc;
+
+    if (newest->secret_key.len < CLUSTER_KEY_LEN)
+        return ERR_UNAVAILABLE;
+    ca_init(&old, newest->secret_key.ptr);
+    ca_init(&next, seed);
+    crossed = ca_cross_sign(&old, cluster, &next);
+    memcpy(root.public_key, next.root, CLUSTER_KEY_LEN);
+    ca_deinit(&old);
+    ca_deinit(&next);
+    rc = bytes_set(&root.secret_key, slice_of(seed, CLUSTER_KEY_LEN));
+    if (rc == 0)
+        rc = bytes_set(&root.cross_signature,
+                       slice_of(crossed.cross_signature, CLUSTER_SIGNATURE_LEN));
+    if (rc < 0)
+        fields_deinit(&ca_root_type, &root);
+    else
+        *out = root;
+    return rc;
 }
 
 static struct trust_root trust_root_of(const struct trust *known, const struct ca_root *root,

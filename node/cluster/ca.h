@@ -36,6 +36,11 @@ struct trust_root ca_root(const struct ca *ca);
 struct trust_root ca_cross_sign(const struct ca *ca, const struct id *cluster,
                                 const struct ca *next);
 
+/* A root for the cluster's state that follows `newest`, which is in it: fresh from `seed`, with its
+ * secret, and signed. The result is owned.  ERR_UNAVAILABLE (no secret to sign with), -ENOMEM */
+NODISCARD int ca_succeed(const struct ca_root *newest, const struct id *cluster,
+                         const uint8_t seed[CLUSTER_KEY_LEN], struct ca_root *out);
+
 /* What a node believes whose cluster's state has these roots: newest first, each signed by the one
  * behind it while roots rotate. `known` is what it believed: a root of it whose signer has gone
  * from the state keeps its signature, for nodes that still only know the signer. */

@@ -64,6 +64,14 @@ mono_ns renewal_wait(struct renewal *r, const struct cert *c, const struct renew
     return r->pause_end > mono ? MAX(wait, r->pause_end - mono) : wait;
 }
 
+bool renewal_accepts(const struct cert *c, const struct cert *next, const struct renewal_wish *wish)
+{
+    bool has_newest = memcmp(c->issuer, wish->root, CLUSTER_KEY_LEN) == 0;
+    bool gets_newest = memcmp(next->issuer, wish->root, CLUSTER_KEY_LEN) == 0;
+
+    return !wish->is_known || gets_newest || !has_newest;
+}
+
 void renewal_failed(struct renewal *r, mono_ns now, uint64_t jitter)
 {
     uint64_t pause = RENEWAL_PAUSE_MIN_NS << MIN(r->failures, 6u);

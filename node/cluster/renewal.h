@@ -42,6 +42,12 @@ wall_ns renewal_at(const struct cert *c);
 mono_ns renewal_wait(struct renewal *r, const struct cert *c, const struct renewal_wish *wish,
                      wall_ns wall, mono_ns mono);
 
+/* Whether `next` may take the place of `c`. One from an older root may not, once this node has one
+ * of the newest: a manager that has not caught up signs with what it has, and when that root is
+ * dropped the node would be locked out. */
+bool renewal_accepts(const struct cert *c, const struct cert *next,
+                     const struct renewal_wish *wish);
+
 /* The next pause doubles, and differs by `jitter`, any random number. */
 void renewal_failed(struct renewal *r, mono_ns now, uint64_t jitter);
 void renewal_done(struct renewal *r);

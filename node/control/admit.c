@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "node/control/admit_impl.h"
+#include "node/control/gossip_keys.h"
 #include "overlaynet/ip.h"
 
 int refuse(struct admit *a, int code, const char *format, ...)
@@ -174,7 +175,36 @@ static int edit_cluster(struct admit *a, struct cluster *copy)
     return fields_copy(&cluster_type, c, copy);
 }
 
-int admit_cluster_update(struct admit *a, uint64_t version, const struct cluster_spec *spec)
+int admit_cluster_spec(struct admit *a, const struct cluster_spec *spec)
+{
+    if (spec->name != NULL && strcmp(spec->name, "default") != 0)
+        return refuse(a, ERR_INVALID, "swarm spec must be named \"default\"");
+    if (spec->ca.node_cert_expiry != 0 && spec->ca.node_cert_expiry < ADMIT_CERT_EXPIRY_MIN_NS)
+        return refuse(a, ERR_INVALID, "minimum certificate expiry time is 1h0m0s");
+    return 0;
+}
+
+/* Refused here, it would have to be refused by every node. */
+static int add_root(struct admit *a, struct cluster *c, const struct ca_root *root)
+{
+    struct ca_root copy;
+
+    if (c->roots.count >= CLUSTER_ROOTS_MAX)
+        return refuse(a, ERR_UNAVAILABLE,
+                      "%zu rotations of the root have not ended: `shoal ca` names the nodes that "
+                      "hold them up; bring them back or remove them",
+                      c->roots.count - 1);
+    if (c->roots.count == 0 || root->cross_signature.len == 0)
+        return refuse(a, ERR_INVALID, "the new root is not signed by the one before it");
+    if (LIST_ADD(&c->roots) == NULL || fields_copy(&ca_root_type, root, &copy) < 0)
+        return -ENOMEM;
+    memmove(&c->roots.items[1], &c->roots.items[0], (c->roots.count - 1) * sizeof(*c->roots.items));
+    c->roots.items[0] = copy;
+    return 0;
+}
+
+static int update_cluster(struct admit *a, uint64_t version, const struct cluster_spec *spec,
+                          const struct ca_root *root)
 {
     struct cluster copy;
     int rc = edit_cluster(a, &copy);
@@ -182,12 +212,42 @@ int admit_cluster_update(struct admit *a, uint64_t version, const struct cluster
     if (rc < 0)
         return rc;
     rc = check_version(a, (const struct object *)(const void *)&copy, version);
-    if (rc == 0 && spec->name != NULL && strcmp(spec->name, "default") != 0)
-        rc = refuse(a, ERR_INVALID, "swarm spec must be named \"default\"");
+    if (rc == 0)
+        rc = admit_cluster_spec(a, spec);
+    if (rc == 0 && root != NULL)
+        rc = add_root(a, &copy, root);
     if (rc == 0) {
         fields_deinit(&cluster_spec_type, &copy.spec);
         rc = fields_copy(&cluster_spec_type, spec, &copy.spec);
     }
+    if (rc == 0)
+        rc = transaction_update(a->out, OBJECT_CLUSTER, (const struct object *)(const void *)&copy);
+    fields_deinit(&cluster_type, &copy);
+    return rc;
+}
+
+int admit_cluster_update(struct admit *a, uint64_t version, const struct cluster_spec *spec)
+{
+    return update_cluster(a, version, spec, NULL);
+}
+
+int admit_root_rotate(struct admit *a, uint64_t version, const struct cluster_spec *spec,
+                      const struct ca_root *root)
+{
+    return update_cluster(a, version, spec, root);
+}
+
+int admit_gossip_key_period(struct admit *a, uint64_t version, int64_t period)
+{
+    struct cluster copy;
+    int rc = edit_cluster(a, &copy);
+
+    if (rc < 0)
+        return rc;
+    copy.gossip_key_period = period;
+    rc = check_version(a, (const struct object *)(const void *)&copy, version);
+    if (rc == 0 && period != 0 && period < GOSSIP_KEY_PERIOD_MIN_NS)
+        rc = refuse(a, ERR_INVALID, "the period of the gossip key is at least 1m0s");
     if (rc == 0)
         rc = transaction_update(a->out, OBJECT_CLUSTER, (const struct object *)(const void *)&copy);
     fields_deinit(&cluster_type, &copy);

@@ -34,6 +34,15 @@ NODISCARD int admit_cluster_init(struct admit *a, const struct cluster *cluster,
                                  const struct node *first);
 NODISCARD int admit_cluster_update(struct admit *a, uint64_t version,
                                    const struct cluster_spec *spec);
+/* An update whose settings ask for a rotation: `root`, newly made, is signed by the newest there
+ * is. ERR_UNAVAILABLE: too many rotations wait for their end */
+NODISCARD int admit_root_rotate(struct admit *a, uint64_t version, const struct cluster_spec *spec,
+                                const struct ca_root *root);
+#define ADMIT_CERT_EXPIRY_MIN_NS (INT64_C(3600) * 1000000000)
+NODISCARD int admit_cluster_spec(struct admit *a, const struct cluster_spec *spec); /* checks it */
+/* How often the key of gossip changes; 0 = 12 h. Not a setting of Docker's, whose clients would
+ * drop it with their next update. */
+NODISCARD int admit_gossip_key_period(struct admit *a, uint64_t version, int64_t period);
 enum admit_rotation { ROTATE_WORKER_TOKEN = 1, ROTATE_MANAGER_TOKEN = 2, ROTATE_UNLOCK_KEY = 4 };
 NODISCARD int admit_rotate(struct admit *a, unsigned what, struct slice fresh_secret);
 

@@ -17,6 +17,7 @@
 #include "node/control/gossip_keys.h"
 #include "node/control/nodes.h"
 #include "node/control/plan.h"
+#include "node/control/roots.h"
 #include "node/control/service.h"
 
 #define REPORTS_MAX 65536 /* waiting for a turn */
@@ -421,8 +422,10 @@ static void decide(struct control *c, struct plan *p)
     merge_reports(c, p);
     if (nodes_reconcile(c->hearsay, p))
         c->all_dirty = true;
-    if (c->nodes_dirty || c->all_dirty)
+    if (c->nodes_dirty || c->all_dirty) {
         gossip_keys_reconcile(&c->gossip_keys, p);
+        roots_reconcile(p);
+    }
     if (c->networks_dirty)
         allocate_networks(c->allocator, p);
     if (c->all_dirty)

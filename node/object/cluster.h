@@ -44,8 +44,9 @@ FIELDS_STRUCT(task_defaults, TASK_DEFAULTS_FIELDS);
     X(S, 8, STRUCT, encryption_config, encryption, "EncryptionConfig", ALWAYS)
 FIELDS_STRUCT(cluster_spec, CLUSTER_SPEC_FIELDS);
 
-/* A certificate authority root. The newest signs; the older is trusted until every node
+/* A certificate authority root. The newest signs; the older are trusted until every node
  * has a certificate of the newest. */
+#define CLUSTER_ROOTS_MAX 4
 #define CA_ROOT_FIELDS(X, S)                                                                 \
     X(S, 1, FIXED, SIZE(32), public_key, NULL, REQUIRED)        /* Ed25519 */                \
     X(S, 2, BYTES, LEN(64), secret_key, NULL, SECRET(OPTIONAL)) /* Ed25519; managers only */ \
@@ -69,7 +70,7 @@ FIELDS_STRUCT(join_secrets, JOIN_SECRETS_FIELDS);
     X(S, 5, STRUCT, cluster_spec, spec, "Spec", ALWAYS)                                    \
     X(S, 6, STRUCT, join_secrets, join, NULL, OPTIONAL)                                    \
     X(S, 7, LIST, OF(ca_root, OBJECT_LIST_MAX), roots, NULL,                               \
-      OPTIONAL) /* newest first; at most two */                                            \
+      OPTIONAL) /* newest first; more than one only while they rotate */                   \
     X(S, 8, LIST, OF(gossip_secret, OBJECT_LIST_MAX), gossip_keys, NULL, OPTIONAL)         \
     X(S, 9, BYTES, LEN(32), unlock_key, NULL, SECRET(OPTIONAL))                            \
     X(S, 10, LIST_STR, COUNT(16), address_pools, "DefaultAddrPool", OPTIONAL) /* CIDR */   \

@@ -213,6 +213,44 @@ static void test_roots_of_the_state_carry_their_signatures(void **state)
     assert_false(trust_has_root(&asleep, new.root));
 }
 
+static void test_a_successor_for_the_state_is_signed_and_followed(void **state)
+{
+    const uint8_t seed[CLUSTER_KEY_LEN] = { 9 };
+    struct ca old = make_ca(1), thief = make_ca(7);
+    struct ca_root roots[2] = { 0 };
+    struct id cluster = make_id(1), other = make_id(5);
+    struct trust shown, t = trust_of(&old);
+
+    (void)state;
+    memcpy(roots[1].public_key, old.root, CLUSTER_KEY_LEN);
+    assert_int_equal(ca_succeed(&roots[1], &cluster, seed, &roots[0]), ERR_UNAVAILABLE);
+    assert_int_equal(bytes_set(&roots[1].secret_key, slice_of(old.seed, CLUSTER_KEY_LEN)), 0);
+    assert_int_equal(ca_succeed(&roots[1], &cluster, seed, &roots[0]), 0);
+    assert_memory_equal(roots[0].secret_key.ptr, seed, CLUSTER_KEY_LEN);
+    shown = ca_trust(&t, roots, 2);
+    trust_follow(&t, &shown);
+    assert_int_equal(t.root_count, 2);
+    assert_true(trust_has_root(&t, roots[0].public_key));
+
+    /* Once the old root is dropped, its holder leads nobody on: not to itself, not to another. */
+    t = (struct trust){ .cluster = cluster, .root_count = 1, .roots = { shown.roots[0] } };
+    shown = (struct trust){ .cluster = cluster,
+                            .root_count = 2,
+                            .roots = { ca_root(&old), ca_cross_sign(&old, &cluster, &thief) } };
+    trust_follow(&t, &shown);
+    assert_int_equal(t.root_count, 1);
+    fields_deinit(&ca_root_type, &roots[0]);
+
+    /* What was signed for another cluster is no succession here. */
+    assert_int_equal(ca_succeed(&roots[1], &other, seed, &roots[0]), 0);
+    t = trust_of(&old);
+    shown = ca_trust(&t, roots, 2);
+    trust_follow(&t, &shown);
+    assert_int_equal(t.root_count, 1);
+    fields_deinit(&ca_root_type, &roots[0]);
+    fields_deinit(&ca_root_type, &roots[1]);
+}
+
 static void test_following_stops_at_the_limit(void **state)
 {
     struct id cluster = make_id(1);
@@ -391,6 +429,7 @@ int main(void)
         cmocka_unit_test(test_renewal_is_due_at_half_of_the_validity),
         cmocka_unit_test(test_a_rotated_root_is_followed_by_its_signatures),
         cmocka_unit_test(test_roots_of_the_state_carry_their_signatures),
+        cmocka_unit_test(test_a_successor_for_the_state_is_signed_and_followed),
         cmocka_unit_test(test_following_stops_at_the_limit),
         cmocka_unit_test(test_a_token_names_its_root_and_carries_its_secret),
         cmocka_unit_test(test_texts_that_are_no_tokens),

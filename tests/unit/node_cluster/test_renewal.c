@@ -173,6 +173,24 @@ static void test_failures_are_repeated_with_growing_pauses_for_ever(void **state
     assert_in_range(renewal_wait(&r, &c, &wish, NOW, mono), 0, RENEWAL_PAUSE_MIN_NS);
 }
 
+static void test_a_certificate_of_an_older_root_takes_no_newer_ones_place(void **state)
+{
+    const uint8_t seed[CLUSTER_KEY_LEN] = { 2 };
+    struct cert of_old = issue(1, 90 * DAY), of_new = of_old;
+    struct renewal_wish wish = fitting(&of_old);
+    struct ca next;
+
+    (void)state;
+    ca_init(&next, seed);
+    assert_int_equal(ca_issue(&next, &of_new, NOW), 0);
+    assert_true(renewal_accepts(&of_old, &of_old, &wish));
+    memcpy(wish.root, next.root, CLUSTER_KEY_LEN);
+    assert_true(renewal_accepts(&of_old, &of_new, &wish));
+    assert_true(renewal_accepts(&of_old, &of_old, &wish)); /* no worse than before */
+    assert_true(renewal_accepts(&of_new, &of_new, &wish));
+    assert_false(renewal_accepts(&of_new, &of_old, &wish));
+}
+
 static int make_ca(void **state)
 {
     const uint8_t seed[CLUSTER_KEY_LEN] = { 1 };
@@ -192,6 +210,7 @@ int main(void)
         cmocka_unit_test(test_another_role_is_asked_for_at_once),
         cmocka_unit_test(test_another_root_is_followed_by_each_node_a_little_later),
         cmocka_unit_test(test_failures_are_repeated_with_growing_pauses_for_ever),
+        cmocka_unit_test(test_a_certificate_of_an_older_root_takes_no_newer_ones_place),
     };
 
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, make_ca, NULL);

@@ -28,6 +28,7 @@
 #define LANE_FRAMES_PER_TURN 32
 #define LANE_MESSAGES        16 /* of one recvmmsg */
 #define LANE_MESSAGE_ROOM    65536
+#define LANE_JOINS           8   /* flows that are joined at a time */
 #define LANE_KEYS            64  /* prepared keys in each direction */
 #define LANE_NICE            -10 /* before ordinary work of the host, behind the kernel's own */
 #define LANE_TIMER_SLACK_NS  1000UL
@@ -57,7 +58,7 @@ struct lane_burst {
     uint8_t *bytes;
 };
 
-/* Opened frames waiting to be handed to a TAP as one. */
+/* Opened frames of one flow waiting to be handed to a TAP as one. */
 struct lane_join {
     struct segment_join join;
     struct fabric_port *port;
@@ -95,7 +96,8 @@ struct lane {
     uint8_t *frame;    /* LANE_FRAME_ROOM, from a TAP */
     uint8_t *received; /* LANE_MESSAGES * LANE_MESSAGE_ROOM */
     struct lane_burst burst;
-    struct lane_join join;
+    struct lane_join joins[LANE_JOINS];
+    unsigned last_join; /* where the last packet went */
     struct lane_memo memo;
     struct pace pace;
     unsigned datagrams; /* taken from TAPs in this turn */

@@ -11,9 +11,8 @@
 
 /* --- Handing over ---------------------------------------------------------------------------- */
 
-static void flush_join(struct lane *l)
+static void flush_join(struct lane_join *j)
 {
-    struct lane_join *j = &l->join;
     struct fabric_port *port = j->port;
 
     if (j->join.first == NULL)
@@ -29,6 +28,28 @@ static void flush_join(struct lane *l)
     segment_join_clear(&j->join);
 }
 
+static void flush_joins(struct lane *l)
+{
+    for (int i = 0; i < LANE_JOINS; i++)
+        flush_join(&l->joins[i]);
+}
+
+/* The join of the frame's flow: packets come in runs, so the last one is asked first. */
+static struct lane_join *find_join(struct lane *l, const struct fabric_port *port,
+                                   const uint8_t *frame, const struct frame_view *view)
+{
+    for (unsigned i = 0; i < LANE_JOINS; i++) {
+        unsigned at = (l->last_join + i) % LANE_JOINS;
+        struct lane_join *j = &l->joins[at];
+
+        if (j->port == port && segment_join_is_flow(&j->join, frame, view)) {
+            l->last_join = at;
+            return j;
+        }
+    }
+    return NULL;
+}
+
 /* A frame with a complete checksum, or none: as it came. */
 static void deliver_alone(struct lane *l, struct fabric_port *port, uint8_t *frame, size_t len)
 {
@@ -36,7 +57,7 @@ static void deliver_alone(struct lane *l, struct fabric_port *port, uint8_t *fra
     struct iovec iov[2] = { { .iov_base = &none, .iov_len = sizeof(none) },
                             { .iov_base = frame, .iov_len = len } };
 
-    flush_join(l); /* frames of a flow keep their order */
+    flush_joins(l); /* frames of a flow keep their order */
     if (writev(port->tap_fd, iov, 2) < 0) {
         fabric_count(&port->counters.drop_rx_tap, 1);
         return;
@@ -48,7 +69,7 @@ static void deliver_alone(struct lane *l, struct fabric_port *port, uint8_t *fra
 static void deliver(struct lane *l, struct fabric_port *port, uint8_t *frame,
                     const struct frame_view *view, bool checksum_partial)
 {
-    struct lane_join *j = &l->join;
+    struct lane_join *j;
 
     if (!checksum_partial) {
         deliver_alone(l, port, frame, view->len);
@@ -58,13 +79,18 @@ static void deliver(struct lane *l, struct fabric_port *port, uint8_t *frame,
         fabric_count(&port->counters.drop_rx_bad_frame, 1);
         return;
     }
-    if (j->port == port && (view->protocol == FRAME_PROTO_TCP || l->fabric->tap_uso) &&
+    j = find_join(l, port, frame, view);
+    if (j != NULL && (view->protocol == FRAME_PROTO_TCP || l->fabric->tap_uso) &&
         segment_join_append(&j->join, frame, view)) {
         j->iov[j->iov_count++] = (struct iovec){ .iov_base = frame + view->payload,
                                                  .iov_len = view->len - view->payload };
         return;
     }
-    flush_join(l);
+    if (j == NULL) {
+        l->last_join = (l->last_join + 1) % LANE_JOINS;
+        j = &l->joins[l->last_join];
+    }
+    flush_join(j);
     j->port = port;
     segment_join_start(&j->join, frame, view);
     j->iov[1] = (struct iovec){ .iov_base = frame, .iov_len = view->len };
@@ -360,5 +386,5 @@ void lane_read_udp(struct lane *l)
     l->others += count > 0 ? (unsigned)count : 0;
     for (int i = 0; i < count; i++)
         on_message(l, &messages[i].msg_hdr, iov[i].iov_base, messages[i].msg_len);
-    flush_join(l);
+    flush_joins(l);
 }

@@ -164,6 +164,17 @@ void segment_join_start(struct segment_join *j, uint8_t *frame, const struct fra
         j->is_closed = true;
 }
 
+bool segment_join_is_flow(const struct segment_join *j, const uint8_t *frame,
+                          const struct frame_view *view)
+{
+    size_t at = FRAME_ETH_LEN + (view->version == 4 ? 12U : 8U);
+    size_t len = view->version == 4 ? 8 : 32;
+
+    return j->first != NULL && view->version == j->view.version &&
+           view->protocol == j->view.protocol && memcmp(j->first + at, frame + at, len) == 0 &&
+           memcmp(j->first + j->view.l4, frame + view->l4, 4) == 0; /* ports */
+}
+
 /* All that must be equal in the network headers. */
 static bool same_network_headers(const uint8_t *a, const uint8_t *b, const struct frame_view *v,
                                  unsigned count)

@@ -84,6 +84,11 @@ static inline void segment_join_clear(struct segment_join *j)
  * in segment_join_finish(). */
 void segment_join_start(struct segment_join *j, uint8_t *frame, const struct frame_view *view);
 
+/* True when the frame belongs to the flow of what is there: then it may not be handed over before.
+ */
+bool segment_join_is_flow(const struct segment_join *j, const uint8_t *frame,
+                          const struct frame_view *view);
+
 /* True when the frame continues what is there: then its payload, from view->payload on, is to be
  * handed over behind the earlier ones. */
 bool segment_join_append(struct segment_join *j, const uint8_t *frame,

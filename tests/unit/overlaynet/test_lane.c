@@ -11,6 +11,8 @@
 
 #include <arpa/inet.h>
 #include <cmocka.h>
+#include <linux/udp.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sodium.h>
 #include <sys/socket.h>
@@ -491,6 +493,96 @@ static void test_packets_of_one_frame_arrive_as_one(void **state)
     await(&net_counters()->rx_packets, 4);
 }
 
+/* Packets of one message, as the kernel gathers them: it keeps what was sent by one call together.
+ */
+static void send_gathered(uint8_t *bytes, size_t len, uint16_t packet_len)
+{
+    int size = packet_len;
+
+    assert_int_equal(setsockopt(t->wire, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size)), 0);
+    send_wire(bytes, len);
+    size = 0;
+    assert_int_equal(setsockopt(t->wire, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size)), 0);
+}
+
+/* Sends `rounds` datagrams of each of `flows`, in turn and by one call: from ports 2000 on, and the
+ * first byte of the payload is the place in the flow. */
+static void send_alternating(unsigned flows, unsigned rounds, size_t payload_len)
+{
+    static uint8_t wire[16384];
+    size_t at = 0, packet_len = 0;
+
+    for (unsigned i = 0; i < flows * rounds; i++) {
+        struct frame_recipe r = { .version = 4,
+                                  .protocol = FRAME_PROTO_UDP,
+                                  .payload_len = payload_len,
+                                  .source_port = (uint16_t)(2000 + i % flows),
+                                  .dont_fragment = 1 };
+        size_t len = frame_make(&r, frame);
+
+        memcpy(frame, alice.mac, 6);
+        memcpy(frame + 6, bob.mac, 6);
+        memcpy(frame + 26, bob.ip4, 4);
+        memcpy(frame + 30, alice.ip4, 4);
+        frame[42] = (uint8_t)(i / flows);
+        packet_len = seal(len, VNI, PACKET_CHECKSUM_PARTIAL);
+        memcpy(wire + at, packet, packet_len);
+        at += packet_len;
+    }
+    send_gathered(wire, at, (uint16_t)packet_len);
+}
+
+static void test_flows_that_alternate_are_joined_each(void **state)
+{
+    static uint8_t got[70000];
+    enum { FLOWS = 3, EACH = 4, PAYLOAD = 400 };
+    bool seen[FLOWS] = { false };
+
+    (void)state;
+    if (!t->fabric.udp_gro || !atomic_load(&t->fabric.udp_gso))
+        skip(); /* the kernel would hand over one packet at a time */
+    send_alternating(FLOWS, EACH, PAYLOAD);
+    for (int f = 0; f < FLOWS; f++) {
+        struct vnet_header h;
+        const uint8_t *in = got + sizeof(h);
+
+        assert_true(is_readable(t->tap, WAIT_MS));
+        assert_int_equal(recv(t->tap, got, sizeof(got), 0), sizeof(h) + 42 + EACH * PAYLOAD);
+        memcpy(&h, got, sizeof(h));
+        assert_int_equal(h.gso_type, VNET_GSO_UDP);
+        assert_int_equal(h.gso_size, PAYLOAD);
+        seen[frame_get16(in + 34) - 2000] = true;
+        for (int i = 0; i < EACH; i++) /* in their order */
+            assert_int_equal(in[42 + i * PAYLOAD], i);
+    }
+    for (int f = 0; f < FLOWS; f++)
+        assert_true(seen[f]);
+    assert_still_works();
+}
+
+/* More flows than are joined at a time: none is lost, each keeps its order. */
+static void test_more_flows_than_joins_lose_nothing(void **state)
+{
+    static uint8_t got[70000];
+    enum { FLOWS = LANE_JOINS + 3, ROUNDS = 2, PAYLOAD = 100 };
+    unsigned next[FLOWS] = { 0 }, count = 0;
+
+    (void)state;
+    if (!t->fabric.udp_gro || !atomic_load(&t->fabric.udp_gso))
+        skip();
+    send_alternating(FLOWS, ROUNDS, PAYLOAD);
+    while (count < FLOWS * ROUNDS) {
+        const uint8_t *in = got + sizeof(struct vnet_header);
+        ssize_t n;
+
+        assert_true(is_readable(t->tap, WAIT_MS));
+        n = recv(t->tap, got, sizeof(got), 0) - (ssize_t)(sizeof(struct vnet_header) + 42);
+        for (int i = 0; i < n / PAYLOAD; i++, count++)
+            assert_int_equal(in[42 + i * PAYLOAD], next[frame_get16(in + 34) - 2000]++);
+    }
+    assert_still_works();
+}
+
 static void test_cleartext_and_noise_are_refused(void **state)
 {
     static const uint8_t vxlan[] = { 8, 0, 0, 0, 0, 0x12, 0x67, 0 };
@@ -706,6 +798,8 @@ int main(void)
         T(test_what_a_container_may_not_send_is_dropped_and_counted),
         T(test_arp_is_answered_here),
         T(test_packets_of_one_frame_arrive_as_one),
+        T(test_flows_that_alternate_are_joined_each),
+        T(test_more_flows_than_joins_lose_nothing),
         T(test_cleartext_and_noise_are_refused),
         T(test_every_flipped_byte_is_refused),
         T(test_replayed_packets_are_refused),

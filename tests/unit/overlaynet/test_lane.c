@@ -208,6 +208,15 @@ static size_t seal(size_t len, uint32_t vni, uint8_t flags)
     return len + PACKET_OVERHEAD;
 }
 
+/* `frame`, made from alice to bob, goes from bob to alice. */
+static void turn_round(void)
+{
+    memcpy(frame, alice.mac, 6);
+    memcpy(frame + 6, bob.mac, 6);
+    memcpy(frame + 26, bob.ip4, 4);
+    memcpy(frame + 30, alice.ip4, 4);
+}
+
 /* A frame from bob to alice, as the other node would send it. */
 static size_t make_reply(size_t payload_len)
 {
@@ -216,10 +225,7 @@ static size_t make_reply(size_t payload_len)
                                                     .payload_len = payload_len },
                             frame);
 
-    memcpy(frame, alice.mac, 6);
-    memcpy(frame + 6, bob.mac, 6);
-    memcpy(frame + 26, bob.ip4, 4);
-    memcpy(frame + 30, alice.ip4, 4);
+    turn_round();
     return len;
 }
 
@@ -474,10 +480,7 @@ static void test_packets_of_one_frame_arrive_as_one(void **state)
                                   .dont_fragment = 1 };
         size_t len = frame_make(&r, frame);
 
-        memcpy(frame, alice.mac, 6);
-        memcpy(frame + 6, bob.mac, 6);
-        memcpy(frame + 26, bob.ip4, 4);
-        memcpy(frame + 30, alice.ip4, 4);
+        turn_round();
         send_wire(packet, seal(len, VNI, PACKET_CHECKSUM_PARTIAL));
     }
     while (total < 4000) { /* as many frames as the kernel's timing makes of them */
@@ -520,10 +523,7 @@ static void send_alternating(unsigned flows, unsigned rounds, size_t payload_len
                                   .dont_fragment = 1 };
         size_t len = frame_make(&r, frame);
 
-        memcpy(frame, alice.mac, 6);
-        memcpy(frame + 6, bob.mac, 6);
-        memcpy(frame + 26, bob.ip4, 4);
-        memcpy(frame + 30, alice.ip4, 4);
+        turn_round();
         frame[42] = (uint8_t)(i / flows);
         packet_len = seal(len, VNI, PACKET_CHECKSUM_PARTIAL);
         memcpy(wire + at, packet, packet_len);

@@ -81,11 +81,19 @@ void handle_swarm_init(struct request *r)
 {
     const struct api_backend *b = &r->api->cfg.backend;
     struct swarm_init msg = { 0 };
+    struct admit check = { .err = &r->err };
+    int rc;
 
     if (!request_parse(r, &swarm_init_type, &msg))
         return;
     if (msg.auto_lock)
         msg.spec.encryption.auto_lock = true;
+    rc = admit_cluster_spec(&check, &msg.spec);
+    if (rc < 0) {
+        fields_deinit(&swarm_init_type, &msg);
+        reply_error(r, rc, r->err.text);
+        return;
+    }
     if (!msg.force_new_cluster && is_member(r)) {
         fields_deinit(&swarm_init_type, &msg);
         return;

@@ -181,6 +181,9 @@ int admit_cluster_spec(struct admit *a, const struct cluster_spec *spec)
         return refuse(a, ERR_INVALID, "swarm spec must be named \"default\"");
     if (spec->ca.node_cert_expiry != 0 && spec->ca.node_cert_expiry < ADMIT_CERT_EXPIRY_MIN_NS)
         return refuse(a, ERR_INVALID, "minimum certificate expiry time is 1h0m0s");
+    if (spec->encryption.auto_lock) /* nobody shall believe that keys are locked that are not */
+        return refuse(a, ERR_INVALID,
+                      "autolock is not supported: encrypt the disks that managers keep state on");
     return 0;
 }
 

@@ -42,6 +42,15 @@ says "docker swarm join --token [^ ]+ $(address 1):2377" d swarm join-token work
 says 'This node joined a swarm as a manager' docker_on 2 swarm join --token "$(d swarm join-token -q manager)" "$(address 1):2377"
 says 'This node joined a swarm as a worker' docker_on 3 swarm join --token "$(d swarm join-token -q worker)" "$(address 1):2377"
 says 'Swarm: active' d info
+refuses 'autolock is not supported' d swarm update --autolock=true
+refuses 'minimum certificate expiry time is 1h0m0s' d swarm update --cert-expiry 10m
+says 'Swarm updated' d swarm update --cert-expiry 48h
+says 'BEGIN PUBLIC KEY' d swarm ca
+old_root=$(d swarm ca)
+says 'BEGIN PUBLIC KEY' d swarm ca --rotate
+[ "$(d swarm ca)" != "$old_root" ] || fail "the root is the old one"
+[ "$(d node ls --format '{{.TLSStatus}}' | sort -u)" = Ready ] || fail "nodes need rotation: $(d node ls --format '{{.Hostname}} {{.TLSStatus}}')"
+says 'Issuer Public Key' d node inspect --pretty self
 for i in 1 2 3; do within 10 sh -c "DOCKER_HOST=unix://$WORK/1/run/shoal.sock docker node ls --format '{{.Hostname}} {{.Status}}' | grep -qx 'h$i Ready'" || fail "h$i is not ready"; done
 says '^[a-z0-9]{25} \* +h1 +Ready +Active +Leader +[0-9.]+' d node ls
 says '^[a-z0-9]{25} +h2 +Ready +Active +Reachable' d node ls

@@ -224,19 +224,16 @@ static int spawn_conmon(const struct oci *oci, const struct oci_create *a, int s
                         struct fault *f)
 {
     struct path pid_file, conmon_pid_file, log;
-    char path[600], root_sync[32];
+    char root_sync[32];
     const char *argv[40];
-    const char *env[] = { path, root_sync, "LC_ALL=C", NULL };
     int status, rc;
     pid_t pid;
 
     conmon_argv(oci, a, argv, &pid_file, &conmon_pid_file, &log);
-    (void)snprintf(path, sizeof(path), "PATH=%.580s",
-                   getenv("PATH") == NULL ? "/usr/sbin:/usr/bin:/sbin:/bin" : getenv("PATH"));
     (void)snprintf(root_sync, sizeof(root_sync), "_OCI_SYNCPIPE=%d", SYNC_FD);
     rc = process_spawn(
-        argv, env, (const struct process_fds[]){ { SYNC_FD, sync_fd }, { LOCK_FD, a->lock_fd } }, 2,
-        &pid);
+        argv, root_sync,
+        (const struct process_fds[]){ { SYNC_FD, sync_fd }, { LOCK_FD, a->lock_fd } }, 2, &pid);
     if (rc == 0)
         rc = process_wait(pid, COMMAND_TIMEOUT_MS, &status);
     if (rc == 0 && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))

@@ -49,10 +49,12 @@ static int add_fds(posix_spawn_file_actions_t *actions, const struct process_fds
     return -rc;
 }
 
-int process_spawn(const char *const argv[], const char *const env[], const struct process_fds *fds,
+/* A crun that found NOTIFY_SOCKET would wait for the container to say that it is ready. */
+int process_spawn(const char *const argv[], const char *variable, const struct process_fds *fds,
                   size_t fd_count, pid_t *out)
 {
-    extern char **environ;
+    char path[4096];
+    const char *env[] = { path, "LC_ALL=C", variable, NULL };
     struct process_fds high[FDS_MAX];
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attr;
@@ -61,6 +63,8 @@ int process_spawn(const char *const argv[], const char *const env[], const struc
     int rc = 0;
 
     CHECK(fd_count <= FDS_MAX);
+    (void)snprintf(path, sizeof(path), "PATH=%s",
+                   getenv("PATH") == NULL ? "/usr/sbin:/usr/bin:/sbin:/bin" : getenv("PATH"));
     CHECK(posix_spawnattr_init(&attr) == 0);
     CHECK(posix_spawn_file_actions_init(&actions) == 0);
     sigemptyset(&none);
@@ -78,7 +82,7 @@ int process_spawn(const char *const argv[], const char *const env[], const struc
         rc = add_fds(&actions, high, fd_count);
     if (rc == 0) /* the casts: posix_spawn does not write to them, its type is older than const */
         rc = -posix_spawnp(out, argv[0], &actions, &attr, (char **)(uintptr_t)argv,
-                           env == NULL ? environ : (char **)(uintptr_t)env);
+                           (char **)(uintptr_t)env);
     for (size_t i = 0; i < high_count; i++) {
         if (high[i].our_fd >= 0)
             close(high[i].our_fd);

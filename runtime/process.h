@@ -16,8 +16,9 @@ struct process_fds {
 };
 
 /* Starts argv[0] (found in PATH) with the descriptors given, /dev/null for those of 0 to 2 that are
- * not, and nothing else open. `env` NULL: ours.  -ENOENT, -EACCES, .. */
-NODISCARD int process_spawn(const char *const argv[], const char *const env[],
+ * not, and nothing else open. Its environment is PATH, LC_ALL=C and `variable` ("NAME=value", NULL
+ * = none): what a service manager told us in ours is for nobody else.  -ENOENT, -EACCES, .. */
+NODISCARD int process_spawn(const char *const argv[], const char *variable,
                             const struct process_fds *fds, size_t fd_count, pid_t *out);
 
 /* Waits for the end of our child and reaps it. After the time is up it is killed and -ETIMEDOUT

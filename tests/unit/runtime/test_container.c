@@ -209,6 +209,22 @@ static void test_memory_limit_ends_in_an_oom_kill(void **state)
     assert_true(info->oom_killed);
 }
 
+/* A crun that finds the variable would wait for the container to say that it is ready. */
+static void test_what_a_service_manager_tells_us_is_not_passed_on(void **state)
+{
+    const struct container_info *info;
+    struct container_spec spec;
+    char out[1024];
+
+    NEED_CONTAINERS();
+    assert_int_equal(setenv("NOTIFY_SOCKET", "/run/systemd/notify", 1), 0);
+    spec_init(&spec, "notify", "env");
+    info = run_spec(&spec, out, sizeof(out));
+    assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
+    assert_int_equal(info->exit_code, 0);
+    assert_null(strstr(out, "NOTIFY_SOCKET"));
+}
+
 static void test_limits_are_set(void **state)
 {
     struct container_spec spec;
@@ -632,6 +648,7 @@ int main(int argc, char **argv)
         TEST(kill_reaches_a_container_whose_stop_waits),
         TEST(an_exited_container_starts_again),
         TEST(memory_limit_ends_in_an_oom_kill),
+        TEST(what_a_service_manager_tells_us_is_not_passed_on),
         TEST(limits_are_set),
         TEST(secrets_are_files_in_memory_only),
         TEST(a_new_volume_is_filled_from_the_image),

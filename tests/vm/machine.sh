@@ -173,8 +173,8 @@ finds_service() {
 
 # No request fails while the daemon goes and comes back.
 serves_through() { # COMMAND
-    local bad=0 i
-    ( for i in $(seq 60); do ask 1 >/dev/null || echo bad; sleep 0.05; done ) >"$WORK/bad" &
+    local bad=0
+    ( for _ in $(seq 60); do ask 1 >/dev/null || echo bad; sleep 0.05; done ) >"$WORK/bad" &
     on "$1"
     wait $!
     bad=$(wc -l <"$WORK/bad")

@@ -267,11 +267,15 @@ static void test_programs_are_kept_by_capabilities(void **state)
     get(&cache, CAPS_DOCKER, &first);
     get(&cache, CAPS_ALL, &other);
     assert_string_not_equal((const char *)first.ptr, (const char *)other.ptr);
+    buf_deinit(&other);
     get(&cache, CAPS_DOCKER, &again);
     assert_string_equal((const char *)first.ptr, (const char *)again.ptr);
-    assert_int_equal(cache.next, 2);                            /* compiled twice, not thrice */
-    for (cap_set caps = 0; caps < SECCOMP_PROGRAMS_MAX; caps++) /* more than there are slots for */
-        get(&cache, caps, &other), buf_deinit(&other);
+    assert_int_equal(cache.next, 2); /* compiled twice, not thrice */
+    for (cap_set caps = 0; caps < SECCOMP_PROGRAMS_MAX;
+         caps++) { /* more than there are slots for */
+        get(&cache, caps, &other);
+        buf_deinit(&other);
+    }
     buf_deinit(&again);
     get(&cache, CAPS_DOCKER, &again);
     assert_string_equal((const char *)first.ptr, (const char *)again.ptr);

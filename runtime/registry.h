@@ -34,6 +34,8 @@ NODISCARD int registry_init(struct registry *r, const struct reference *referenc
                             const atomic_bool *cancel, struct fault *f);
 void registry_deinit(struct registry *r); /* wipes credentials */
 
+const char *registry_host(const struct registry *r); /* as the reference calls it */
+
 /* Appends the manifest or index of `what`, a tag or digest; *out_digest is that of its bytes,
  * and is `what` if that is a digest.
  *   ERR_NOT_FOUND, ERR_UNAUTHENTICATED, ERR_FORBIDDEN, ERR_UNAVAILABLE, ERR_CORRUPT */

@@ -193,7 +193,7 @@ void attach_created(struct container *c);              /* thread, between create
 void attach_after_start(struct container *c, int err); /* loop */
 void attach_forget(struct container *c);               /* loop: it will not start any more */
 
-/* logs.c, stream.c, ingest: ended when the runtime closes */
+/* logs.c, stream_end.c, ingest: ended when the runtime closes */
 void runtime_logs_close_all(struct runtime *rt);
 void runtime_streams_close_all(struct runtime *rt);
 void runtime_ingests_abort_all(struct runtime *rt);

@@ -4,119 +4,20 @@
  *
  * Its process is the OCI runtime's `exec`, which stays and hands on the exit status. With a tty
  * the runtime sends the master side of the terminal through a console socket. An attach is a
- * connection to conmon's socket, whose packets begin with a byte that says which stream. */
+ * connection to conmon's socket, whose packets begin with a byte that says which stream.
+ *
+ * Here is its beginning and its output; input is in stream_input.c, the end in stream_end.c. */
 #include "runtime/stream.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/err.h"
-#include "runtime/process.h"
 
-#define DRAIN_MS      500  /* for output of what the command left running */
-#define ATTACH_PACKET 8192 /* conmon's read size for input */
-
-/* --- The end */
-
-static void free_stream(struct runtime_stream *s)
-{
-    str_list_clear(&s->argv);
-    str_list_clear(&s->env);
-    free(s->dir);
-    free(s->user);
-    free(s);
-}
-
-static void report_end(struct runtime_stream *s)
-{
-    list_remove(&s->link);
-    if (s->kind == KIND_EXEC)
-        s->rt->exec_count--;
-    s->callbacks.on_end(s->callbacks.owner, s->err, s->err == 0 ? "" : s->fault.text, s->exit_code);
-    free_stream(s);
-}
-
-/* Takes away one reason to stay: handles and work each are one. */
-static void drop(struct runtime_stream *s)
-{
-    CHECK(s->open_handles > 0);
-    if (--s->open_handles == 0)
-        report_end(s);
-}
-
-static void on_handle_closed(uv_handle_t *handle)
-{
-    struct runtime_stream *s = handle->data;
-    struct runtime *rt = s->rt;
-
-    drop(s);
-    runtime_handle_closed(rt);
-}
-
-static void close_handle(struct runtime_stream *s, uv_handle_t *handle, bool *open)
-{
-    if (!*open)
-        return;
-    *open = false;
-    handle->data = s;
-    uv_close(handle, on_handle_closed);
-}
-
-static void run_end(struct later *l)
-{
-    report_end(CONTAINER_OF(l, struct runtime_stream, later));
-}
-
-static void run_tidy(struct work *w)
-{
-    struct runtime_stream *s = CONTAINER_OF(w, struct runtime_stream, work);
-
-    (void)unlink(s->process_path.text); /* both go with the bundle too */
-    (void)unlink(s->pid_path.text);
-}
-
-static void on_tidied(struct work *w)
-{
-    drop(CONTAINER_OF(w, struct runtime_stream, work));
-}
-
-void stream_finish(struct runtime_stream *s)
-{
-    if (s->state == STREAM_CLOSING)
-        return;
-    s->state = STREAM_CLOSING;
-    if (s->process_open)
-        (void)uv_poll_stop(&s->process); /* cannot fail */
-    for (int i = 0; i < 3; i++)
-        close_handle(s, (uv_handle_t *)&s->pipes[i], &s->pipe_open[i]);
-    close_handle(s, (uv_handle_t *)&s->process, &s->process_open);
-    close_handle(s, (uv_handle_t *)&s->timer, &s->timer_open);
-    if (s->pidfd >= 0)
-        close(s->pidfd);
-    s->pidfd = -1;
-    for (int i = 0; i < 3; i++) {
-        if (s->fds[i] >= 0)
-            close(s->fds[i]);
-        s->fds[i] = -1;
-    }
-    if (s->pid > 0) {
-        s->open_handles++;
-        s->work.run = run_tidy;
-        s->work.done = on_tidied;
-        work_submit(s->rt->pool, WORK_QUICK, &s->work);
-    }
-    if (s->open_handles == 0) {
-        s->later.run = run_end;
-        runtime_later(s->rt, &s->later);
-    }
-}
+#define DRAIN_MS 500 /* for output of what the command left running */
 
 static void add_handle(struct runtime_stream *s)
 {
@@ -186,7 +87,7 @@ static int start_timer(struct runtime_stream *s, uint64_t ms)
     return uv_timer_start(&s->timer, on_timer, ms, 0);
 }
 
-static void finish_if_done(struct runtime_stream *s)
+void stream_finish_if_done(struct runtime_stream *s)
 {
     if (s->killing) /* its thread uses the descriptors; it comes back here */
         return;
@@ -208,7 +109,7 @@ static void on_process(uv_poll_t *poll, int status, int events)
     (void)uv_poll_stop(&s->process); /* cannot fail */
     s->exited = true;
     s->exit_code = WIFEXITED(how) ? WEXITSTATUS(how) : 128 + WTERMSIG(how);
-    finish_if_done(s);
+    stream_finish_if_done(s);
 }
 
 /* --- Output */
@@ -237,7 +138,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (s->kind == KIND_ATTACH)
         drain_pipe(s, index); /* packets look like partial reads, behind which libuv sees no more */
     s->reading--;
-    finish_if_done(s);
+    stream_finish_if_done(s);
 }
 
 static int open_pipe(struct runtime_stream *s, int index, bool read)
@@ -289,8 +190,6 @@ static int go_on(struct runtime_stream *s)
     return rc < 0 ? fault_system(&s->fault, rc, "exec in container %s", s->id) : 0;
 }
 
-static void shut_input(struct runtime_stream *s);
-
 void stream_opened(struct runtime_stream *s)
 {
     s->container = NULL;
@@ -307,7 +206,7 @@ void stream_opened(struct runtime_stream *s)
     else if (s->held)
         runtime_stream_hold(s);
     if (s->state == STREAM_OPEN && s->input_shut)
-        shut_input(s);
+        stream_shut_input(s);
 }
 
 static void on_opened(struct work *w)
@@ -425,107 +324,6 @@ struct runtime_stream *runtime_exec(struct runtime *rt, const char *id,
     return s;
 }
 
-/* --- Input */
-
-struct input {
-    uv_write_t request;
-    size_t len;
-    char bytes[];
-};
-
-static void on_written(uv_write_t *request, int status)
-{
-    (void)status; /* the reader is gone: its end is reported elsewhere */
-    free(CONTAINER_OF(request, struct input, request));
-}
-
-static uv_stream_t *input_of(struct runtime_stream *s)
-{
-    int index = s->kind == KIND_ATTACH || s->tty ? 1 : 0;
-
-    return s->pipe_open[index] ? (uv_stream_t *)&s->pipes[index] : NULL;
-}
-
-static int write_piece(uv_stream_t *stream, struct slice bytes)
-{
-    struct input *in = malloc(sizeof(*in) + bytes.len);
-    uv_buf_t buf;
-    int rc;
-
-    if (in == NULL)
-        return -ENOMEM;
-    memcpy(in->bytes, bytes.ptr, bytes.len);
-    buf = uv_buf_init(in->bytes, (unsigned)bytes.len);
-    rc = uv_write(&in->request, stream, &buf, 1, on_written);
-    if (rc < 0)
-        free(in);
-    return rc;
-}
-
-int runtime_stream_write(struct runtime_stream *s, struct slice bytes)
-{
-    uv_stream_t *stream = input_of(s);
-    size_t piece = s->kind == KIND_ATTACH ? ATTACH_PACKET : STREAM_QUEUE_MAX;
-
-    if (s->input_shut || !s->open_stdin || s->state == STREAM_CLOSING)
-        return ERR_CLOSED;
-    if (s->state == STREAM_STARTING ||
-        bytes.len >
-            STREAM_QUEUE_MAX - MIN(uv_stream_get_write_queue_size(stream), STREAM_QUEUE_MAX))
-        return ERR_FULL;
-    if (stream == NULL)
-        return ERR_CLOSED;
-    while (bytes.len > 0) {
-        struct slice now = slice_of(bytes.ptr, MIN(bytes.len, piece));
-        int rc = write_piece(stream, now);
-
-        if (rc < 0)
-            return rc;
-        bytes.ptr += now.len;
-        bytes.len -= now.len;
-    }
-    return 0;
-}
-
-static void on_shut(uv_shutdown_t *request, int status)
-{
-    struct runtime_stream *s = request->data;
-
-    (void)status;
-    free(request);
-    /* Only a pipe of its own is closed: the others carry output too. */
-    if (s != NULL && s->state == STREAM_OPEN)
-        close_handle(s, (uv_handle_t *)&s->pipes[0], &s->pipe_open[0]);
-}
-
-static void shut_input(struct runtime_stream *s)
-{
-    uv_stream_t *stream = input_of(s);
-    uv_shutdown_t *request;
-
-    if (stream == NULL)
-        return;
-    if (s->tty) { /* a terminal has no half to close: this is its end of file */
-        (void)!write_piece(stream, slice_of("\4", 1));
-        return;
-    }
-    request = calloc(1, sizeof(*request));
-    if (request == NULL)
-        return;
-    request->data = s->kind == KIND_EXEC ? s : NULL;
-    if (uv_shutdown(request, stream, on_shut) < 0)
-        free(request);
-}
-
-void runtime_stream_shut_input(struct runtime_stream *s)
-{
-    if (s->input_shut)
-        return;
-    s->input_shut = true;
-    if (s->state == STREAM_OPEN) /* else it is shut when it opens */
-        shut_input(s);
-}
-
 void runtime_stream_resize(struct runtime_stream *s, uint16_t rows, uint16_t columns)
 {
     uv_os_fd_t fd;
@@ -554,77 +352,5 @@ void runtime_stream_resume(struct runtime_stream *s)
     for (int i = 1; i < 3; i++) {
         if (s->pipe_open[i] && uv_is_readable((uv_stream_t *)&s->pipes[i]))
             (void)uv_read_start((uv_stream_t *)&s->pipes[i], on_alloc, on_read);
-    }
-}
-
-/* --- Letting go */
-
-static pid_t read_pid(const char *path)
-{
-    struct buf text;
-    pid_t pid = 0;
-
-    buf_init(&text, 64);
-    if (file_read(AT_FDCWD, path, &text) == 0 && buf_append_byte(&text, '\0') == 0)
-        pid = (pid_t)strtol((const char *)text.ptr, NULL, 10);
-    buf_deinit(&text);
-    return pid;
-}
-
-/* The OCI runtime's `exec` cannot hand on a SIGKILL, so the command is ended by its own pid,
- * which is written when it is about to run. While `exec` lives that pid is not reused. */
-static void run_kill(struct work *w)
-{
-    struct runtime_stream *s = CONTAINER_OF(w, struct runtime_stream, kill_work);
-    pid_t pid = 0;
-
-    for (int i = 0; i < 100 && pid <= 0; i++) {
-        pid = read_pid(s->pid_path.text);
-        if (pid <= 0)
-            (void)nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
-    }
-    if (pid > 0 && process_wait_fd(s->pidfd, 0) == -ETIMEDOUT)
-        (void)kill(pid, SIGKILL); /* it may just have ended */
-    else if (pid <= 0)
-        (void)!process_signal(s->pidfd, SIGKILL); /* never got so far */
-}
-
-static void on_killed(struct work *w)
-{
-    struct runtime_stream *s = CONTAINER_OF(w, struct runtime_stream, kill_work);
-
-    s->killing = false;
-    if (s->exited)
-        finish_if_done(s);
-}
-
-static void kill_command(struct runtime_stream *s)
-{
-    if (s->killing)
-        return;
-    s->killing = true;
-    s->kill_work.run = run_kill;
-    s->kill_work.done = on_killed;
-    work_submit(s->rt->pool, WORK_QUICK, &s->kill_work);
-}
-
-void runtime_stream_close(struct runtime_stream *s)
-{
-    s->close_wanted = true;
-    if (s->state == STREAM_STARTING)
-        attach_leave(s);
-    if (s->state != STREAM_OPEN)
-        return;
-    if (s->kind == KIND_EXEC && !s->exited)
-        kill_command(s);
-    else
-        stream_finish(s);
-}
-
-void runtime_streams_close_all(struct runtime *rt)
-{
-    LIST_EACH_SAFE(it, &rt->streams)
-    {
-        runtime_stream_close(CONTAINER_OF(it, struct runtime_stream, link));
     }
 }

@@ -53,7 +53,14 @@ struct runtime_stream *stream_new(struct runtime *rt, const char *id, enum strea
 void stream_begin(struct runtime_stream *s, struct container *c, int rc); /* rc < 0: refuses */
 void stream_opened(struct runtime_stream *s);          /* a thread has; s->err says how it went */
 void stream_refuse(struct runtime_stream *s, int err); /* ends it as soon as the loop turns */
-void stream_finish(struct runtime_stream *s);          /* ends it; on_end follows */
+void stream_finish_if_done(struct runtime_stream *s);  /* when all it waited for has happened */
+
+/* stream_input.c, on the loop */
+void stream_shut_input(struct runtime_stream *s); /* of an open one */
+
+/* stream_end.c, on the loop */
+void stream_finish(struct runtime_stream *s); /* ends it; on_end follows */
+void stream_close_handle(struct runtime_stream *s, uv_handle_t *handle, bool *open);
 
 /* stream_open.c, on a thread */
 void stream_open_run(struct work *w);

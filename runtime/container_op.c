@@ -1,4 +1,5 @@
-/* The calls of runtime.h that change a container: checked, then queued; container.c does the rest.
+/* The calls of runtime.h that change a container: checked, then queued; container_queue.c does the
+ * rest.
  */
 #include <errno.h>
 #include <signal.h>

@@ -154,7 +154,7 @@ struct container {
 struct container *runtime_find_id(const struct runtime *rt, const char *id);
 void container_emit(struct container *c, enum container_event_kind kind);
 
-/* container.c */
+/* container.c, container_end.c, container_queue.c */
 NODISCARD int container_new(struct runtime *rt, struct container **out);
 void container_set_paths(struct container *c, const char *id);
 NODISCARD int container_list(struct container *c); /* makes it findable */

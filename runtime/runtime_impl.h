@@ -47,8 +47,8 @@ struct runtime {
     struct runtime_host host;
     struct work_pool *pool;
     bool is_ready;
-    struct opening *opening; /* until ready */
-    struct list containers;  /* in order of creation */
+    struct opening *opening;
+    struct list containers; /* in order of creation */
     struct omap by_id, by_name;
     size_t container_count;
     struct list later; /* completions that wait for the next turn of the loop */
@@ -69,6 +69,8 @@ struct later {
 void runtime_ready_if_settled(struct runtime *rt); /* one more that was found has been reported */
 void runtime_handle_closed(struct runtime *rt);    /* one of open_handles */
 void runtime_later(struct runtime *rt, struct later *l);
+void runtime_run_later(struct runtime *rt); /* what waits now: for the closer */
+void runtime_on_later(uv_async_t *async);   /* of later_async */
 
 /* For calls that fail before anything has begun. Copies `f`. */
 void runtime_fail_later(struct runtime *rt, runtime_done done, void *owner, int err,

@@ -366,65 +366,93 @@ static int find_seccomp_program(const struct container *c, struct buf *out, stru
     return 0;
 }
 
-static int write_config_json(struct container *c, const struct sources *sources, struct fault *f)
+/* Where the files of secrets lie, and behind them those of configs. */
+struct file_paths {
+    struct path *paths;
+    const char **names;
+};
+
+static void free_file_paths(struct file_paths *p)
+{
+    free(p->paths);
+    free(p->names);
+}
+
+static int find_file_paths(const struct container *c, struct file_paths *out)
 {
     const struct container_spec *spec = &c->record.spec;
-    struct path config = path_of("%s/config.json", c->run_dir.text);
-    struct path rootfs = path_of("%s/rootfs", c->run_dir.text);
-    struct path hosts = path_of("%s/hosts", c->run_dir.text);
-    struct path resolv = path_of("%s/resolv.conf", c->run_dir.text);
-    struct path hostname = path_of("%s/hostname", c->run_dir.text);
     struct path secrets = launch_secrets_dir(c);
-    size_t file_count = spec->secrets.count + spec->configs.count;
-    struct path *paths = calloc(file_count + 1, sizeof(*paths));
-    const char **names = calloc(file_count + 1, sizeof(*names));
-    struct user *user = calloc(1, sizeof(*user));
-    char netns[PATH_TEXT_MAX];
-    struct spec_input in;
+    size_t count = spec->secrets.count + spec->configs.count;
+
+    out->paths = calloc(count + 1, sizeof(*out->paths));
+    out->names = calloc(count + 1, sizeof(*out->names));
+    if (out->paths == NULL || out->names == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        out->paths[i] = i < spec->secrets.count
+                            ? path_of("%s/%zu", secrets.text, i)
+                            : path_of("%s/config.%zu", c->run_dir.text, i - spec->secrets.count);
+        out->names[i] = out->paths[i].text;
+    }
+    return 0;
+}
+
+/* Of an input that is complete but for the seccomp program. */
+static int write_input(struct container *c, struct spec_input *in, struct fault *f)
+{
+    struct path config = path_of("%s/config.json", c->run_dir.text);
     struct buf text, program;
     int rc;
 
     buf_init(&text, CONFIG_JSON_BYTES_MAX);
     buf_init(&program, 2 * SECCOMP_PROGRAM_BYTES_MAX);
-    if (paths == NULL || names == NULL || user == NULL) {
-        rc = fault_system(f, -ENOMEM, "container %s", id_of(c));
-        goto out;
-    }
-    for (size_t i = 0; i < file_count; i++) {
-        paths[i] = i < spec->secrets.count
-                       ? path_of("%s/%zu", secrets.text, i)
-                       : path_of("%s/config.%zu", c->run_dir.text, i - spec->secrets.count);
-        names[i] = paths[i].text;
-    }
-    rc = launch_user(c, spec_user_text(spec, &c->image), &spec->groups, user, f);
-    if (rc < 0)
-        goto out;
-    launch_spec_input(c, &in);
-    launch_netns_path(c, netns);
-    in.user = user;
-    in.rootfs = rootfs.text;
-    in.netns_path = netns;
-    in.hosts_path = hosts.text;
-    in.resolv_path = resolv.text;
-    in.hostname_path = hostname.text;
-    in.sources = sources->items;
-    in.source_count = sources->count;
-    in.secret_paths = names;
-    in.config_paths = names + spec->secrets.count;
     rc = find_seccomp_program(c, &program, f);
-    in.seccomp_program = program.len > 0 ? (const char *)program.ptr : NULL;
+    in->seccomp_program = program.len > 0 ? (const char *)program.ptr : NULL;
     if (rc == 0)
-        rc = spec_config_json(&in, &text, f);
+        rc = spec_config_json(in, &text, f);
     if (rc == 0) {
         rc = file_write(config.text, buf_slice(&text), 0600);
         if (rc < 0)
             fault_system(f, rc, "%s", config.text);
     }
-out:
     buf_deinit(&text);
     buf_deinit(&program);
-    free(paths);
-    free(names);
+    return rc;
+}
+
+static int write_config_json(struct container *c, const struct sources *sources, struct fault *f)
+{
+    const struct container_spec *spec = &c->record.spec;
+    struct path rootfs = path_of("%s/rootfs", c->run_dir.text);
+    struct path hosts = path_of("%s/hosts", c->run_dir.text);
+    struct path resolv = path_of("%s/resolv.conf", c->run_dir.text);
+    struct path hostname = path_of("%s/hostname", c->run_dir.text);
+    struct file_paths files = { 0 };
+    struct user *user = calloc(1, sizeof(*user));
+    int rc = find_file_paths(c, &files);
+    char netns[PATH_TEXT_MAX];
+    struct spec_input in;
+
+    if (rc < 0 || user == NULL)
+        rc = fault_system(f, -ENOMEM, "container %s", id_of(c));
+    else
+        rc = launch_user(c, spec_user_text(spec, &c->image), &spec->groups, user, f);
+    if (rc == 0) {
+        launch_spec_input(c, &in);
+        launch_netns_path(c, netns);
+        in.user = user;
+        in.rootfs = rootfs.text;
+        in.netns_path = netns;
+        in.hosts_path = hosts.text;
+        in.resolv_path = resolv.text;
+        in.hostname_path = hostname.text;
+        in.sources = sources->items;
+        in.source_count = sources->count;
+        in.secret_paths = files.names;
+        in.config_paths = files.names + spec->secrets.count;
+        rc = write_input(c, &in, f);
+    }
+    free_file_paths(&files);
     free(user);
     return rc;
 }

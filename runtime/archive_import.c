@@ -78,7 +78,13 @@ static int unpack_layer(struct archive_members *all, const struct archive_member
     if (rc < 0)
         return fault_prefix(all->f, rc, "import");
     *diff_id = layer_unpack_diff_id(&unpacked);
-    return layer_publish(&all->store->layers, &unpacked, diff_id, NULL, 0, &published, all->f);
+    rc = layer_finish(&all->store->layers, &unpacked, NULL, 0, all->f);
+    if (rc == 0)
+        rc = layer_store_sync(&all->store->layers, all->f);
+    if (rc == 0)
+        return layer_publish(&all->store->layers, &unpacked, diff_id, &published, all->f);
+    layer_unpack_abort(&all->store->layers, &unpacked);
+    return rc;
 }
 
 static int import_image(struct archive_members *all, int fd, const char *name,

@@ -1,5 +1,6 @@
 /* Layers unpack side by side, because decompression is what takes the time; they are published
- * from the lowest up, because a chain id presumes those below. */
+ * from the lowest up, because a chain id presumes those below. Between the two they are synced,
+ * all at once: that waits for everybody who writes to the same disk, so once must do. */
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -119,24 +120,35 @@ static void run_threads(struct unpacking *u)
         CHECK(uv_thread_join(&threads[i]) == 0);
 }
 
+/* What the layers inherit, from the lowest up: each presumes those below. */
+static int finish(struct unpacking *u, struct fault *f)
+{
+    uint64_t parents[LAYER_COUNT_MAX]; /* of the layer, highest first, from `at` on */
+    size_t at = LAYER_COUNT_MAX;
+
+    for (size_t i = 0; i < u->image->layer_count; i++) {
+        int rc = u->present[i] ? 0
+                               : layer_finish(&u->store->layers, &u->unpacked[i], parents + at,
+                                              LAYER_COUNT_MAX - at, f);
+
+        if (rc < 0)
+            return rc;
+        parents[--at] = u->present[i] ? u->image->layers[i].number : u->unpacked[i].number;
+    }
+    return layer_store_sync(&u->store->layers, f);
+}
+
 static int publish(struct unpacking *u, struct fault *f)
 {
     struct image *image = u->image;
+    int rc = finish(u, f);
 
-    for (size_t i = 0; i < image->layer_count; i++) {
-        struct layer parents[LAYER_COUNT_MAX];
-        int rc;
-
-        if (u->present[i])
-            continue;
-        for (size_t k = 0; k < i; k++)
-            parents[k] = image->layers[i - 1 - k];
-        rc = layer_publish(&u->store->layers, &u->unpacked[i], &image->chains[i], parents, i,
-                           &image->layers[i], f);
-        if (rc < 0)
-            return rc;
+    for (size_t i = 0; i < image->layer_count && rc == 0; i++) {
+        if (!u->present[i])
+            rc = layer_publish(&u->store->layers, &u->unpacked[i], &image->chains[i],
+                               &image->layers[i], f);
     }
-    return 0;
+    return rc;
 }
 
 static int unpack_missing(struct unpacking *u, struct fault *f)

@@ -213,7 +213,9 @@ struct digest layer_unpack_diff_id(const struct layer_unpack *l)
     return l->unpack->diff_id;
 }
 
-static int inherit(struct layer_store *store, struct layer_unpack *l, const struct layer *parents,
+/* --- Publishing */
+
+static int inherit(struct layer_store *store, struct layer_unpack *l, const uint64_t *parents,
                    size_t parent_count, struct fault *f)
 {
     int fds[LAYER_COUNT_MAX];
@@ -222,7 +224,7 @@ static int inherit(struct layer_store *store, struct layer_unpack *l, const stru
 
     CHECK(parent_count <= LAYER_COUNT_MAX);
     for (; count < parent_count && rc == 0; count++) {
-        struct path root = layer_root(store, parents[count].number);
+        struct path root = layer_root(store, parents[count]);
 
         fds[count] = open(root.text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fds[count] < 0)
@@ -237,36 +239,41 @@ static int inherit(struct layer_store *store, struct layer_unpack *l, const stru
     return rc;
 }
 
-/* Everything on disk before the name is: overlayfs would serve files of zeros after a power cut. */
-static int store_finished(struct layer_store *store, struct layer_unpack *l)
+int layer_finish(struct layer_store *store, struct layer_unpack *l, const uint64_t *parents,
+                 size_t parent_count, struct fault *f)
 {
     struct path size = path_of("%s/%" PRIu64 "/size", store->dir.text, l->number);
     char text[32];
-    int rc;
+    int rc = inherit(store, l, parents, parent_count, f);
 
+    if (rc < 0)
+        return rc;
     (void)snprintf(text, sizeof(text), "%" PRIu64 "\n", l->unpack->bytes);
     rc = file_write(size.text, slice_of_str(text), 0600);
-    if (rc == 0 && syncfs(l->unpack->root_fd) < 0)
-        rc = -errno;
+    return rc < 0 ? fault_system(f, rc, "%s", size.text) : 0;
+}
+
+/* Before a name is given: overlayfs would serve files of zeros after a power cut. */
+int layer_store_sync(struct layer_store *store, struct fault *f)
+{
+    int fd = open(store->dir.text, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc;
+
+    if (fd < 0)
+        return fault_system(f, -errno, "%s", store->dir.text);
+    rc = syncfs(fd) < 0 ? fault_system(f, -errno, "%s", store->dir.text) : 0;
+    close(fd);
     return rc;
 }
 
 int layer_publish(struct layer_store *store, struct layer_unpack *l, const struct digest *chain,
-                  const struct layer *parents, size_t parent_count, struct layer *out,
-                  struct fault *f)
+                  struct layer *out, struct fault *f)
 {
     struct path link = chain_path(store, chain);
     struct path parent = path_of("%s/chain", store->dir.text);
     char target[32];
-    int rc = inherit(store, l, parents, parent_count, f);
+    int rc;
 
-    if (rc < 0)
-        goto out;
-    rc = store_finished(store, l);
-    if (rc < 0) {
-        fault_system(f, rc, "layer %s", chain->text);
-        goto out;
-    }
     (void)snprintf(target, sizeof(target), "../%" PRIu64, l->number);
     uv_mutex_lock(&store->mutex);
     rc = symlink(target, link.text) < 0 ? -errno : 0;
@@ -274,15 +281,13 @@ int layer_publish(struct layer_store *store, struct layer_unpack *l, const struc
     if (rc == -EEXIST) {
         layer_unpack_abort(store, l);
         rc = layer_find(store, chain, out);
-        if (rc < 0)
-            fault_system(f, rc, "layer %s", chain->text);
-        return rc;
+        return rc < 0 ? fault_system(f, rc, "layer %s", chain->text) : 0;
     }
     if (rc == 0)
         rc = dir_sync(parent.text);
     if (rc < 0) {
-        fault_system(f, rc, "layer %s", chain->text);
-        goto out;
+        layer_unpack_abort(store, l);
+        return fault_system(f, rc, "layer %s", chain->text);
     }
     *out = (struct layer){ .number = l->number, .bytes = l->unpack->bytes };
     close(l->unpack->root_fd);
@@ -290,9 +295,6 @@ int layer_publish(struct layer_store *store, struct layer_unpack *l, const struc
     free(l->unpack);
     *l = (struct layer_unpack){ 0 };
     return 0;
-out:
-    layer_unpack_abort(store, l);
-    return rc;
 }
 
 /* --- Pruning */

@@ -43,17 +43,26 @@ struct layer_unpack {
 };
 
 /* Unpacks the blob and checks it against the diff id (NULL: takes what it is, see
- * layer_unpack_diff_id()). Call layer_publish() or layer_unpack_abort() afterwards.
+ * layer_unpack_diff_id()). Afterwards, unless layer_unpack_abort() ends it: layer_finish() for each
+ * layer, lowest first; layer_store_sync() once for all; layer_publish() for each, lowest first.
  *   ERR_CORRUPT  the layer is not what the image's config says */
 NODISCARD int layer_unpack(struct layer_store *store, int blob_fd, const struct digest *diff_id,
                            const atomic_bool *cancel, struct layer_unpack *out, struct fault *f);
 struct digest layer_unpack_diff_id(const struct layer_unpack *l);
 
-/* Gives it its chain id, `parents` (highest first) being there already; ends the unpacking. When
- * another thread was faster, its result is used. */
+/* Gives it what only its parents know. Their numbers (highest first) are those of layers that are
+ * finished, published or not. */
+NODISCARD int layer_finish(struct layer_store *store, struct layer_unpack *l,
+                           const uint64_t *parents, size_t parent_count, struct fault *f);
+
+/* Everything that is finished is on disk. Waits for all that anybody has written to that file
+ * system, which can take long: so not once per layer. */
+NODISCARD int layer_store_sync(struct layer_store *store, struct fault *f);
+
+/* Gives it its chain id, its parents having theirs; ends the unpacking. When another thread was
+ * faster, its result is used. */
 NODISCARD int layer_publish(struct layer_store *store, struct layer_unpack *l,
-                            const struct digest *chain, const struct layer *parents,
-                            size_t parent_count, struct layer *out, struct fault *f);
+                            const struct digest *chain, struct layer *out, struct fault *f);
 void layer_unpack_abort(struct layer_store *store, struct layer_unpack *l); /* zeroed is fine */
 
 /* Removes those whose chain id `keep` denies, as blob_prune() does. */

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # ./dev bench runtime [--peers]: containers one at a time and a hundred at once, and the loading of a
 # large archive. --peers: the hundred also by Docker's engine, which is installed if need be and
-# started in namespaces and directories of its own, in turns with ours. COUNT (100), ROUNDS (3) and
-# MEGABYTES (100, of a layer) may be set.
+# started in namespaces and directories of its own, in turns with ours. COUNT (100), ROUNDS (3; 5 of the
+# archive), MEGABYTES (100, of a layer) and WRITER (another one to the same disk) may be set.
 set -eu
 COUNT=${COUNT:-100} ROUNDS=${ROUNDS:-3}
 bench=$SHOAL_BUILD/bench_runtime_container

@@ -126,13 +126,18 @@ bool constraint_holds(const struct constraint *c, const struct node *n)
     return same == c->equal;
 }
 
-bool constraints_hold(const struct str_list *constraints, const struct node *n)
+const char *constraints_refusing(const struct str_list *constraints, const struct node *n)
 {
     for (size_t i = 0; i < constraints->count; i++) {
         struct constraint c;
 
         if (constraint_parse(constraints->items[i], &c, NULL) < 0 || !constraint_holds(&c, n))
-            return false;
+            return constraints->items[i];
     }
-    return true;
+    return NULL;
+}
+
+bool constraints_hold(const struct str_list *constraints, const struct node *n)
+{
+    return constraints_refusing(constraints, n) == NULL;
 }

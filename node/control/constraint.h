@@ -20,7 +20,9 @@ struct constraint {
 NODISCARD int constraint_parse(const char *text, struct constraint *out, struct field_error *err);
 bool constraint_holds(const struct constraint *c, const struct node *n);
 
-/* All of them; one that does not parse does not hold. */
+/* The first that does not hold, borrowed from the list; NULL: all do. One that does not parse does
+ * not hold. */
+const char *constraints_refusing(const struct str_list *constraints, const struct node *n);
 bool constraints_hold(const struct str_list *constraints, const struct node *n);
 
 #endif /* NODE_CONTROL_CONSTRAINT_H */

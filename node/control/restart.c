@@ -31,12 +31,19 @@ static bool ran_well(const struct task *t)
     return t->running_since != 0 && t->status.timestamp - t->running_since >= RAN_WELL;
 }
 
+uint64_t restart_attempts_max(const struct service *s)
+{
+    const struct restart_policy *policy = s->spec.task.restart;
+
+    return policy == NULL || policy->max_attempts == NULL ? 0 : *policy->max_attempts;
+}
+
 struct restart restart_decide(struct plan *p, const struct service *s, const struct task *dead)
 {
     const struct restart_policy *policy = s->spec.task.restart;
     int64_t delay = policy == NULL || policy->delay == NULL ? DELAY_DEFAULT : *policy->delay;
     enum restart_condition condition = policy == NULL ? RESTART_ANY : policy->condition;
-    uint64_t max = policy == NULL || policy->max_attempts == NULL ? 0 : *policy->max_attempts;
+    uint64_t max = restart_attempts_max(s);
     int64_t window = policy == NULL || policy->window == NULL ? 0 : *policy->window;
     struct restart r = { .count = ran_well(dead) ? 1 : dead->restart_count + 1 };
 

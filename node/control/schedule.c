@@ -143,7 +143,8 @@ static bool has_resources(const struct task *t, const struct host *h)
     return r == NULL || (r->nano_cpus <= h->cpus_left && r->memory_bytes <= h->memory_left);
 }
 
-static bool ports_clash(const struct task *a, const struct task *b)
+/* The port of `a` that clashes with one of `b`; NULL: none does. */
+static const struct port *clashing_port(const struct task *a, const struct task *b)
 {
     for (size_t i = 0; i < a->ports.count; i++)
         for (size_t j = 0; j < b->ports.count; j++)
@@ -151,8 +152,8 @@ static bool ports_clash(const struct task *a, const struct task *b)
                 b->ports.items[j].publish_mode == PUBLISH_HOST &&
                 a->ports.items[i].published_port == b->ports.items[j].published_port &&
                 a->ports.items[i].protocol == b->ports.items[j].protocol)
-                return true;
-    return false;
+                return &a->ports.items[i];
+    return NULL;
 }
 
 static bool wants_host_ports(const struct task *t)
@@ -163,36 +164,23 @@ static bool wants_host_ports(const struct task *t)
     return false;
 }
 
-static bool has_host_ports(struct plan *p, const struct task *t, const struct node *n)
+const struct task *schedule_port_holder(struct plan *p, const struct task *t, const struct node *n,
+                                        const struct port **port)
 {
     struct tasks_view tasks;
 
     if (!wants_host_ports(t))
-        return true;
+        return NULL;
     tasks = plan_tasks_of_node(p, &n->id);
-    for (size_t i = 0; i < tasks.count; i++)
-        if (holds_resources(tasks.items[i]) && !id_equal(&tasks.items[i]->id, &t->id) &&
-            ports_clash(t, tasks.items[i]))
-            return false;
-    return true;
+    for (size_t i = 0; i < tasks.count; i++) {
+        if (!holds_resources(tasks.items[i]) || id_equal(&tasks.items[i]->id, &t->id))
+            continue;
+        *port = clashing_port(t, tasks.items[i]);
+        if (*port != NULL)
+            return tasks.items[i];
+    }
+    return NULL;
 }
-
-/* X(filter, Docker's words, where the number of nodes stands), in the order in which they are
- * tried, which is Docker's too: a node is counted for the first that refuses it. */
-#define FILTER_LIST(X)                                           \
-    X(READY, "not available for new tasks", BEFORE)              \
-    X(RESOURCES, "insufficient resources", AFTER)                \
-    X(CONSTRAINT, "scheduling constraints not satisfied", AFTER) \
-    X(PLATFORM, "unsupported platform", AFTER)                   \
-    X(HOST_PORT, "host-mode port already in use", AFTER)         \
-    X(MAX_REPLICAS, "max replicas per node limit exceed", NOWHERE)
-
-enum filter {
-#define FILTER_ENUM(name, text, number) FILTER_##name,
-    FILTER_LIST(FILTER_ENUM)
-#undef FILTER_ENUM
-        FILTER_COUNT,
-};
 
 enum number_place { BEFORE, AFTER, NOWHERE };
 
@@ -209,6 +197,7 @@ static const struct {
 static enum filter refusal(struct plan *p, const struct task *t, const struct host *h)
 {
     const struct placement *placement = t->spec.placement;
+    const struct port *port;
 
     if (!node_takes_tasks(h->node))
         return FILTER_READY;
@@ -218,12 +207,39 @@ static enum filter refusal(struct plan *p, const struct task *t, const struct ho
         return FILTER_CONSTRAINT;
     if (!has_platform(t, h->node))
         return FILTER_PLATFORM;
-    if (!has_host_ports(p, t, h->node))
+    if (schedule_port_holder(p, t, h->node, &port) != NULL)
         return FILTER_HOST_PORT;
     if (placement != NULL && placement->max_replicas != 0 &&
         h->service_tasks >= placement->max_replicas)
         return FILTER_MAX_REPLICAS;
     return FILTER_COUNT;
+}
+
+/* A global service's task belongs to one node. */
+static bool may_go_to(const struct task *t, const struct host *h)
+{
+    return id_is_none(&t->node_id) || id_equal(&t->node_id, &h->node->id);
+}
+
+struct verdicts schedule_verdicts(struct schedule *s, struct plan *p, const struct task *t)
+{
+    struct verdicts v = { .items = arena_alloc(&p->arena, s->host_count + 1, sizeof(*v.items)) };
+
+    if (v.items == NULL) {
+        p->err = -ENOMEM;
+        return v;
+    }
+    count_service(s, p, &t->service_id);
+    for (size_t i = 0; i < s->host_count; i++) {
+        const struct host *h = &s->hosts[i];
+
+        if (may_go_to(t, h))
+            v.items[v.count++] = (struct verdict){ .node = h->node,
+                                                   .filter = refusal(p, t, h),
+                                                   .cpus_left = h->cpus_left,
+                                                   .memory_left = h->memory_left };
+    }
+    return v;
 }
 
 /* --- Scores */
@@ -368,8 +384,8 @@ void schedule_task(struct schedule *s, struct plan *p, const struct id *task_id)
         struct host *h = &s->hosts[i];
         enum filter f;
 
-        if (!id_is_none(&t->node_id) && !id_equal(&t->node_id, &h->node->id))
-            continue; /* a global service's task belongs to one node */
+        if (!may_go_to(t, h))
+            continue;
         f = refusal(p, t, h);
         if (f != FILTER_COUNT)
             refused[f]++;

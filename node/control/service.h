@@ -54,6 +54,7 @@ struct restart {
     uint64_t count;
 };
 struct restart restart_decide(struct plan *p, const struct service *s, const struct task *dead);
+uint64_t restart_attempts_max(const struct service *s); /* 0: any number */
 
 /* service.c: new tasks at the lowest `count` slots up to `last` that nobody has. */
 void service_open_slots(struct plan *p, const struct service *s, const struct places *places,
@@ -74,6 +75,17 @@ void jobs_reconcile(struct plan *p, const struct service *s, struct places *plac
 /* update.c: at most `parallelism` places at a time get the service's new spec. */
 void update_reconcile(struct plan *p, const struct id *service_id, struct places *places);
 bool update_is_dirty(const struct service *s, const struct task *t);
+
+/* update.c: how far an update or rollback has come. */
+struct update_progress {
+    size_t dirty;       /* places whose task has another spec */
+    size_t busy;        /* whose new task has not proven itself */
+    size_t failed;      /* new tasks that ended within the monitor time */
+    size_t total;       /* places */
+    wall_ns settles_at; /* when the last new task has proven itself; 0 = nothing to wait for */
+};
+struct update_progress update_measure(struct plan *p, const struct service *s,
+                                      const struct places *places);
 
 /* service.c: what has ended at these places is tried again, by the restart policy. */
 void service_restart_dead(struct plan *p, const struct service *s, struct places *places);

@@ -50,11 +50,6 @@ bool update_is_dirty(const struct service *s, const struct task *t)
 
 /* --- Where it stands */
 
-struct progress {
-    size_t dirty, busy, failed, total;
-    wall_ns settles_at; /* when the last new task has proven itself; 0 = nothing to wait for */
-};
-
 /* A new task fails the update when it ends within the monitor time. */
 static bool has_failed(const struct task *t, int64_t monitor)
 {
@@ -75,7 +70,7 @@ static size_t count_failed(struct plan *p, const struct service *s, int64_t moni
 }
 
 static void measure_place(struct plan *p, const struct service *s, const struct place *place,
-                          const struct update_config *c, struct progress *out)
+                          const struct update_config *c, struct update_progress *out)
 {
     const struct task *t = plan_get_task(p, &place->live);
     wall_ns proven;
@@ -103,10 +98,11 @@ static void measure_place(struct plan *p, const struct service *s, const struct 
     out->settles_at = MAX(out->settles_at, t->running_since + monitor_of(c));
 }
 
-static struct progress measure(struct plan *p, const struct service *s, const struct places *places,
-                               const struct update_config *c)
+struct update_progress update_measure(struct plan *p, const struct service *s,
+                                      const struct places *places)
 {
-    struct progress out = { 0 };
+    const struct update_config *c = config_of(s);
+    struct update_progress out = { 0 };
 
     for (size_t i = 0; i < places->count; i++)
         measure_place(p, s, &places->items[i], c, &out);
@@ -234,7 +230,7 @@ static bool is_stuck(struct plan *p, const struct service *s, const struct updat
     return false;
 }
 
-static void complete(struct plan *p, const struct service *s, const struct progress *now)
+static void complete(struct plan *p, const struct service *s, const struct update_progress *now)
 {
     struct id id = s->id;
 
@@ -252,7 +248,7 @@ static void advance(struct plan *p, const struct id *id, struct places *places)
 {
     const struct service *s = plan_get_service(p, id);
     const struct update_config *c = config_of(s);
-    struct progress now = measure(p, s, places, c);
+    struct update_progress now = update_measure(p, s, places);
     size_t parallelism = c->parallelism == 0 ? SIZE_MAX : (size_t)c->parallelism;
     char why[160];
 

@@ -1,7 +1,6 @@
 #include "node/control/allocate.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -334,7 +333,17 @@ size_t allocate_wishes(struct plan *p, const struct service *s, struct network_w
     return count;
 }
 
-static bool port_is_taken(struct plan *p, const struct id *except, const struct port *wanted,
+static bool has_port(const struct port_list *ports, enum port_protocol protocol, uint32_t number)
+{
+    for (size_t i = 0; i < ports->count; i++)
+        if (ports->items[i].publish_mode == PUBLISH_INGRESS &&
+            ports->items[i].protocol == protocol && ports->items[i].published_port == number)
+            return true;
+    return false;
+}
+
+/* By another service, or by this one: for a port before, or as it asks itself. */
+static bool port_is_taken(struct plan *p, const struct service *by, enum port_protocol protocol,
                           uint32_t number)
 {
     struct objects_view services = plan_all(p, OBJECT_SERVICE);
@@ -342,13 +351,10 @@ static bool port_is_taken(struct plan *p, const struct id *except, const struct 
     for (size_t i = 0; i < services.count; i++) {
         const struct service *s = (const struct service *)(const void *)services.items[i];
 
-        for (size_t j = 0; !id_equal(&s->id, except) && j < s->endpoint.ports.count; j++)
-            if (s->endpoint.ports.items[j].publish_mode == PUBLISH_INGRESS &&
-                s->endpoint.ports.items[j].protocol == wanted->protocol &&
-                s->endpoint.ports.items[j].published_port == number)
-                return true;
+        if (has_port(&s->endpoint.ports, protocol, number))
+            return true;
     }
-    return false;
+    return has_port(&by->spec.endpoint->ports, protocol, number);
 }
 
 /* The port that this service was given before for the same target, else the lowest free one. */
@@ -363,7 +369,7 @@ static uint32_t choose_port(struct plan *p, const struct service *s, const struc
     if (wanted->publish_mode == PUBLISH_HOST)
         return 0; /* the node chooses */
     for (uint32_t n = PORT_FIRST; n <= PORT_LAST; n++)
-        if (!port_is_taken(p, &s->id, wanted, n))
+        if (!has_port(given, wanted->protocol, n) && !port_is_taken(p, s, wanted->protocol, n))
             return n;
     return 0;
 }
@@ -456,14 +462,12 @@ static void drop_vips(struct allocator *a, struct service *s, const struct netwo
     vips->count = kept;
 }
 
-static bool is_allocated(struct plan *p, const struct service *s, const struct network_wish *wishes,
-                         size_t count)
+static bool is_allocated(const struct service *s, const struct network_wish *wishes, size_t count)
 {
     bool vip = s->endpoint.spec.mode == ENDPOINT_VIP;
     enum endpoint_mode mode = s->spec.endpoint == NULL ? ENDPOINT_VIP : s->spec.endpoint->mode;
     size_t ports = s->spec.endpoint == NULL ? 0 : s->spec.endpoint->ports.count;
 
-    (void)p;
     if (s->endpoint.spec.mode != mode || s->endpoint.ports.count != ports)
         return false;
     for (size_t i = 0; i < ports; i++) {
@@ -496,7 +500,7 @@ bool allocate_service(struct allocator *a, struct plan *p, const struct id *serv
     if (seen == NULL)
         return false;
     count = allocate_wishes(p, seen, &wishes);
-    if (is_allocated(p, seen, wishes, count))
+    if (is_allocated(seen, wishes, count))
         return true;
     s = plan_edit_service(p, service_id);
     if (s == NULL)

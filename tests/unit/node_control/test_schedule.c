@@ -160,6 +160,61 @@ static void test_reservations_are_held_while_a_task_runs(void **state)
     world_deinit(&w);
 }
 
+/* Also of one service, and none that the service asks for by number. */
+static void test_open_ports_are_all_different(void **state)
+{
+    struct port ports[] = { { .target_port = 80 },
+                            { .target_port = 81 },
+                            { .target_port = 82, .published_port = 30001 } };
+    struct endpoint_spec endpoint = { .ports = { ports, ARRAY_LEN(ports) } };
+    struct world w;
+    struct id id;
+
+    (void)state;
+    world_init(&w, 1);
+    for (uint32_t first = 30000; first < 30004; first += 3) {
+        const struct port_list *given;
+
+        ports[2].published_port = first + 1;
+        id = place(&w, first == 30000 ? "one" : "two", 1, (struct task_spec){ 0 }, &endpoint);
+        given = &store_service(w.store, &id)->endpoint.ports;
+        assert_int_equal(given->items[0].published_port, first);
+        assert_int_equal(given->items[1].published_port, first + 2);
+        assert_int_equal(given->items[2].published_port, first + 1);
+    }
+    world_deinit(&w);
+}
+
+/* A port that comes first in the list is not given one that the service has for another. */
+static void test_a_port_that_is_added_leaves_the_others_theirs(void **state)
+{
+    struct port port = { .target_port = 80 };
+    struct endpoint_spec endpoint = { .ports = { &port, 1 } };
+    struct service_spec spec;
+    const struct service *s;
+    struct port *added;
+    struct world w;
+    struct id id;
+
+    (void)state;
+    world_init(&w, 1);
+    id = place(&w, "one", 1, (struct task_spec){ 0 }, &endpoint);
+    s = store_service(w.store, &id);
+    assert_int_equal(fields_copy(&service_spec_type, &s->spec, &spec), 0);
+    added = LIST_ADD(&spec.endpoint->ports);
+    assert_non_null(added);
+    *added = spec.endpoint->ports.items[0];
+    spec.endpoint->ports.items[0].target_port = 79;
+    assert_int_equal(
+        world_apply(&w, admit_service_update(world_admit(&w), &id, s->version.index, &spec)), 0);
+    fields_deinit(&service_spec_type, &spec);
+    (void)world_settle(&w);
+    s = store_service(w.store, &id);
+    assert_int_equal(s->endpoint.ports.items[0].published_port, 30001);
+    assert_int_equal(s->endpoint.ports.items[1].published_port, 30000);
+    world_deinit(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -167,6 +222,8 @@ int main(void)
         cmocka_unit_test(test_what_refuses_most_nodes_is_said_first),
         cmocka_unit_test(test_too_many_for_a_node),
         cmocka_unit_test(test_reservations_are_held_while_a_task_runs),
+        cmocka_unit_test(test_open_ports_are_all_different),
+        cmocka_unit_test(test_a_port_that_is_added_leaves_the_others_theirs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

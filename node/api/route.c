@@ -38,6 +38,7 @@ static const struct route routes[] = {
     { "GET", "services/*", ROUTE_MANAGER, handle_service_inspect },
     { "POST", "services/*/update", ROUTE_MANAGER, handle_service_update },
     { "DELETE", "services/*", ROUTE_MANAGER, handle_service_remove },
+    { "GET", "services/*/why", ROUTE_MANAGER, handle_service_why },
     { "GET", "services/*/logs", ROUTE_MANAGER, handle_service_logs },
     { "GET", "tasks/*/logs", ROUTE_MANAGER, handle_task_logs },
     { "GET", "tasks", ROUTE_MANAGER, handle_task_list },

@@ -64,6 +64,7 @@ void handle_service_create(struct request *r);
 void handle_service_inspect(struct request *r);
 void handle_service_update(struct request *r);
 void handle_service_remove(struct request *r);
+void handle_service_why(struct request *r);
 /* tasks.c */
 void handle_task_list(struct request *r);
 void handle_task_inspect(struct request *r);

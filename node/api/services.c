@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "node/api/api_impl.h"
 #include "node/api/defaults.h"
+#include "node/control/explain.h"
 
 /* What `service ls` prints. */
 static json_t *status_json(const struct store *store, const struct service *s)
@@ -160,4 +161,22 @@ void handle_service_remove(struct request *r)
         return;
     request_admit(r, &a);
     request_commit(r, admit_service_remove(&a, &s->id), MHD_HTTP_OK, NULL);
+}
+
+/* Ours: what keeps it from being as it should be. */
+void handle_service_why(struct request *r)
+{
+    const struct service *s = find_service(r);
+    struct service_why why;
+    int rc;
+
+    if (s == NULL)
+        return;
+    rc = explain_service(request_store(r), api_wall_now(), &s->id, &why);
+    if (rc < 0) {
+        reply_error(r, rc, NULL);
+        return;
+    }
+    reply_object(r, &service_why_type, &why);
+    fields_deinit(&service_why_type, &why);
 }

@@ -8,9 +8,14 @@
 #include "node/cli/service_listing.h"
 #include "node/cli/service_progress.h"
 #include "node/cli/service_spec.h"
+#include "node/cli/service_why.h"
 
 static const struct option_def list_options[] = { LIST_OPTIONS,
                                                   { NULL, 0, OPTION_FLAG, NULL, NULL } };
+static const struct option_def why_options[] = {
+    { "format", 0, OPTION_TEXT, "FORMAT", "table or json" },
+    { NULL, 0, OPTION_FLAG, NULL, NULL },
+};
 static const struct option_def no_options[] = { { NULL, 0, OPTION_FLAG, NULL, NULL } };
 static const struct option_def wait_options[] = {
     { "detach", 'd', OPTION_FLAG, NULL, "do not wait until it runs" },
@@ -196,6 +201,8 @@ const struct command service_commands[] = {
     { "service ls", "", "list the services", list_options, 0, 0, false, service_listing_run_list },
     { "service ps", "SERVICE..", "list the tasks of services", list_options, 1, 64, false,
       service_listing_run_tasks },
+    { "service why", "SERVICE", "say what keeps its tasks from running", why_options, 1, 1, false,
+      service_why_run },
     { "service inspect", "SERVICE..", "show all that is known of services", no_options, 1, 64,
       false, run_inspect },
     { "service update", "SERVICE", "change a service, task by task", update_options, 1, 1, false,

@@ -236,8 +236,14 @@ static void test_services(void **state)
     service = store_find_name(w.store, OBJECT_SERVICE, "web");
     assert_string_equal(((const struct service *)(const void *)service)->spec.task.container->image,
                         "busybox:latest");
+    json = ask_json(&w, "GET", "/services/web/why", NULL, 200);
+    assert_true(json_is_false(json_object_get(json, "AsDesired")));
+    assert_string_equal(text_at(json_array_get(json_object_get(json, "Reasons"), 0), "Code"),
+                        "waits_for_managers"); /* there is no control in this world */
+    json_decref(json);
     json_decref(ask_json(&w, "DELETE", "/services/web", NULL, 200));
     assert_refused(&w, "GET", "/services/nobody", NULL, 404, "nobody");
+    assert_refused(&w, "GET", "/services/nobody/why", NULL, 404, "nobody");
     world_close(&w);
 }
 

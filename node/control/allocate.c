@@ -333,28 +333,38 @@ size_t allocate_wishes(struct plan *p, const struct service *s, struct network_w
     return count;
 }
 
-static bool has_port(const struct port_list *ports, enum port_protocol protocol, uint32_t number)
+enum { PORT_COUNT = PORT_LAST - PORT_FIRST + 1 };
+
+static void mark_ports(const struct port_list *ports, enum port_protocol protocol, bool *taken)
 {
-    for (size_t i = 0; i < ports->count; i++)
-        if (ports->items[i].publish_mode == PUBLISH_INGRESS &&
-            ports->items[i].protocol == protocol && ports->items[i].published_port == number)
-            return true;
-    return false;
+    for (size_t i = 0; i < ports->count; i++) {
+        const struct port *port = &ports->items[i];
+
+        if (port->publish_mode == PUBLISH_INGRESS && port->protocol == protocol &&
+            port->published_port >= PORT_FIRST && port->published_port <= PORT_LAST)
+            taken[port->published_port - PORT_FIRST] = true;
+    }
 }
 
-/* By another service, or by this one: for a port before, or as it asks itself. */
-static bool port_is_taken(struct plan *p, const struct service *by, enum port_protocol protocol,
-                          uint32_t number)
+/* Not taken by any service, this one included: for another of its ports, now or before, or as it
+ * asks itself. 0: there is none. */
+static uint32_t lowest_free_port(struct plan *p, const struct service *by,
+                                 enum port_protocol protocol, const struct port_list *given)
 {
     struct objects_view services = plan_all(p, OBJECT_SERVICE);
+    bool taken[PORT_COUNT] = { false };
 
     for (size_t i = 0; i < services.count; i++) {
         const struct service *s = (const struct service *)(const void *)services.items[i];
 
-        if (has_port(&s->endpoint.ports, protocol, number))
-            return true;
+        mark_ports(&s->endpoint.ports, protocol, taken);
     }
-    return has_port(&by->spec.endpoint->ports, protocol, number);
+    mark_ports(&by->spec.endpoint->ports, protocol, taken);
+    mark_ports(given, protocol, taken);
+    for (uint32_t i = 0; i < PORT_COUNT; i++)
+        if (!taken[i])
+            return PORT_FIRST + i;
+    return 0;
 }
 
 /* The port that this service was given before for the same target, else the lowest free one. */
@@ -368,10 +378,7 @@ static uint32_t choose_port(struct plan *p, const struct service *s, const struc
             return given->items[i].published_port;
     if (wanted->publish_mode == PUBLISH_HOST)
         return 0; /* the node chooses */
-    for (uint32_t n = PORT_FIRST; n <= PORT_LAST; n++)
-        if (!has_port(given, wanted->protocol, n) && !port_is_taken(p, s, wanted->protocol, n))
-            return n;
-    return 0;
+    return lowest_free_port(p, s, wanted->protocol, given);
 }
 
 static bool allocate_ports(struct plan *p, struct service *s, struct field_error *why)

@@ -64,9 +64,11 @@ static int set_up_leg(struct netlink *nl, int netns, const struct plumb_leg *leg
 {
     struct netlink_found is;
     int home, rc = netlink_find(nl, leg->ifname, &is);
+    bool other_mac;
 
     if (rc < 0)
         return rc;
+    other_mac = memcmp(is.mac, leg->mac, OVERLAY_MAC_LEN) != 0;
     if (netns >= 0) {
         rc = netns_enter(netns, &home);
         if (rc < 0)
@@ -76,12 +78,14 @@ static int set_up_leg(struct netlink *nl, int netns, const struct plumb_leg *leg
     } else {
         set_leg_sysctls(leg);
     }
-    if (!is.up || is.mtu != leg->mtu || memcmp(is.mac, leg->mac, OVERLAY_MAC_LEN) != 0)
+    if (!is.up || is.mtu != leg->mtu || other_mac)
         (*changes)++;
-    rc = netlink_set_link(
-        nl, is.index,
-        &(struct netlink_link){
-            .mac = leg->mac, .mtu = leg->mtu, .gso_max_segs = PLUMB_GSO_SEGS, .up = true });
+    /* The same MAC once more would make the kernel forget every neighbour, permanent ones too. */
+    rc = netlink_set_link(nl, is.index,
+                          &(struct netlink_link){ .mac = other_mac ? leg->mac : NULL,
+                                                  .mtu = leg->mtu,
+                                                  .gso_max_segs = PLUMB_GSO_SEGS,
+                                                  .up = true });
     if (rc == 0 && !ip_is_none(&leg->ip4))
         rc = netlink_set_addr(nl, is.index, &leg->ip4, leg->bits4);
     if (rc == 0 && !ip_is_none(&leg->ip6))

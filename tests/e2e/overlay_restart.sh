@@ -59,4 +59,12 @@ say a reconcile >/dev/null
 are_back() { pings a web 10.0.9.21 && pings a app 10.0.9.21; }
 wait_for "repair" are_back
 [ "$(say a status | sed 's/.*drift=//')" -ge 2 ] || fail "drift is not counted: $(say a status)"
+
+# A repair keeps what the kernel knows of neighbours.
+in_box a web ip neigh replace 10.0.9.77 lladdr 02:00:00:00:00:77 nud permanent dev eth0
+in_box a web ip link set eth0 mtu 1280
+say a reconcile >/dev/null
+has_old_mtu() { ! in_box a web ip -o link show eth0 | grep -q " mtu 1280 "; }
+wait_for "repair of the MTU" has_old_mtu
+in_box a web ip neigh show 10.0.9.77 | grep -q PERMANENT || fail "a repair made neighbours forgotten"
 echo "ok: back after $took s"

@@ -1,9 +1,12 @@
-/* The backends of a port are spread over slots, of which a random one is taken: one rule for all
- * ports, whatever their number. */
+/* The backends of a port are spread over slots, of which a random one is taken: one rule and one
+ * map for all ports of a family, whatever their number. */
 #include "overlaynet/ingress.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "overlaynet/vip.h"
@@ -25,9 +28,15 @@ struct ports {
     const struct services_table *table;
     const struct id *node_id;
     struct buf *out;
+    uint8_t family;                  /* IP4_LEN or IP6_LEN */
     uint8_t taken[2][PORTS_BY_BYTE]; /* by an earlier service */
     size_t count;
 };
+
+static const struct ip_addr *addr_of(const struct ports *p, const struct backend *b)
+{
+    return p->family == IP4_LEN ? &b->ip4 : &b->ip6;
+}
 
 static bool is_here(const struct ports *p, const struct backend *b)
 {
@@ -36,7 +45,7 @@ static bool is_here(const struct ports *p, const struct backend *b)
 
 static bool takes(const struct ports *p, const struct backend *b, bool only_here)
 {
-    return services_table_takes(p->table, b) && !ip_is_none(&b->ip4) &&
+    return services_table_takes(p->table, b) && !ip_is_none(addr_of(p, b)) &&
            (!only_here || is_here(p, b));
 }
 
@@ -67,7 +76,7 @@ static int write_port(struct ports *p, const struct service_group *g,
             rc = buf_printf(p->out, "%s\n      %s . %u . %zu : %s . %u",
                             p->count++ == 0 ? "    elements = {" : ",",
                             port->protocol == PROTOCOL_TCP ? "tcp" : "udp", port->published_port,
-                            slot, ip_format(&b->ip4, text), port->target_port);
+                            slot, ip_format(addr_of(p, b), text), port->target_port);
         i++;
     }
     return rc;
@@ -130,29 +139,41 @@ static int write_leg(const struct id *network, struct buf *out)
 }
 
 #define INGRESS_CLEAR "table inet shoal_ingress\ndelete table inet shoal_ingress\n"
-#define TO_PORT \
-    "fib daddr type local dnat ip to meta l4proto . th dport . numgen random mod %d map @ports\n"
+#define TO_PORT                                                                                    \
+    "fib daddr type local dnat ip to meta l4proto . th dport . numgen random mod %d map @ports4\n" \
+    "    fib daddr type local dnat ip6 to meta l4proto . th dport . numgen random mod %d map "     \
+    "@ports6\n"
+
+static int write_map(const struct services_table *table, const struct id *node_id,
+                     const struct id *networks, size_t count, uint8_t family, struct buf *out)
+{
+    struct ports p = { .table = table, .node_id = node_id, .out = out, .family = family };
+    int rc =
+        buf_printf(out,
+                   "  map ports%c {\n"
+                   "    typeof meta l4proto . th dport . numgen random mod %d"
+                   " : %s daddr . th dport\n",
+                   family == IP4_LEN ? '4' : '6', VIP_SLOTS_MIN, family == IP4_LEN ? "ip" : "ip6");
+
+    if (rc == 0)
+        rc = write_ports(&p, networks, count);
+    return rc < 0 ? rc : buf_append_str(out, "  }\n");
+}
 
 int ingress_write_host(const struct services_table *table, const struct id *node_id,
                        const struct id *networks, size_t count, struct buf *out)
 {
-    struct ports p = { .table = table, .node_id = node_id, .out = out };
     int rc;
 
     if (count == 0)
         return buf_append_str(out, INGRESS_CLEAR);
-    rc = buf_printf(out,
-                    INGRESS_CLEAR "table inet shoal_ingress {\n"
-                                  "  map ports {\n"
-                                  "    typeof meta l4proto . th dport . numgen random mod %d"
-                                  " : ip daddr . th dport\n",
-                    VIP_SLOTS_MIN);
-
+    rc = buf_append_str(out, INGRESS_CLEAR "table inet shoal_ingress {\n");
     if (rc == 0)
-        rc = write_ports(&p, networks, count);
+        rc = write_map(table, node_id, networks, count, IP4_LEN, out);
+    if (rc == 0)
+        rc = write_map(table, node_id, networks, count, IP6_LEN, out);
     if (rc == 0)
         rc = buf_printf(out,
-                        "  }\n"
                         "  chain from_outside {\n"
                         "    type nat hook prerouting priority dstnat\n"
                         "    " TO_PORT "  }\n"
@@ -163,10 +184,74 @@ int ingress_write_host(const struct services_table *table, const struct id *node
                         "  chain loopback { type filter hook prerouting priority raw; }\n"
                         "  chain to_host { type filter hook input priority filter; }\n"
                         "  chain through_host { type filter hook forward priority filter; }\n",
-                        VIP_SLOTS_MIN, VIP_SLOTS_MIN);
+                        VIP_SLOTS_MIN, VIP_SLOTS_MIN, VIP_SLOTS_MIN, VIP_SLOTS_MIN);
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = write_leg(&networks[i], out);
     return rc < 0 ? rc : buf_append_str(out, "}\n");
+}
+
+static bool is_neighbour(const struct services_table *table, const struct backend *b)
+{
+    return services_table_takes(table, b) && !ip_is_none(&b->ip6);
+}
+
+/* Fills in when there is room given; returns how many there are. */
+static size_t each_neighbour(const struct services_table *table, const struct service_net *net,
+                             struct ingress_neighbour *out)
+{
+    struct map_iter it = { 0 };
+    size_t n = 0;
+
+    while (net != NULL && map_next(&net->groups, &it)) {
+        const struct service_group *g = it.value;
+
+        if (g->port_count == 0)
+            continue;
+        LIST_EACH(link, &g->backends)
+        {
+            const struct backend *b = CONTAINER_OF(link, struct backend, link);
+
+            if (!is_neighbour(table, b))
+                continue;
+            if (out != NULL) {
+                out[n] = (struct ingress_neighbour){ .network_id = net->id, .addr = b->ip6 };
+                memcpy(out[n].mac, b->mac, OVERLAY_MAC_LEN);
+            }
+            n++;
+        }
+    }
+    return n;
+}
+
+int ingress_neighbour_cmp(const struct ingress_neighbour *a, const struct ingress_neighbour *b)
+{
+    int by_network = memcmp(&a->network_id, &b->network_id, sizeof(a->network_id));
+
+    return by_network != 0 ? by_network : ip_cmp(&a->addr, &b->addr);
+}
+
+static int cmp_neighbours(const void *a, const void *b)
+{
+    return ingress_neighbour_cmp(a, b);
+}
+
+int ingress_neighbours(const struct services_table *table, const struct id *networks, size_t count,
+                       struct ingress_neighbour **out, size_t *out_count)
+{
+    struct ingress_neighbour *all;
+    size_t n = 0, filled = 0;
+
+    for (size_t i = 0; i < count; i++)
+        n += each_neighbour(table, services_table_net(table, &networks[i]), NULL);
+    all = calloc(n + 1, sizeof(*all));
+    if (all == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++)
+        filled += each_neighbour(table, services_table_net(table, &networks[i]), all + filled);
+    qsort(all, n, sizeof(*all), cmp_neighbours);
+    *out = all;
+    *out_count = n;
+    return 0;
 }
 
 /* --- Sandboxes ------------------------------------------------------------------------------- */
@@ -234,7 +319,9 @@ int ingress_write_sandbox(const struct services_table *table, const struct id *n
 /* An unconnected UDP socket answers from whatever address the route to the client suggests, which
  * belongs to no connection. So who asked, and where, is kept for a while; before an answer meets
  * the connections it gets the address that was asked, and the way back. A table of its own, that
- * stays when the others are replaced: what was asked before is answered after. */
+ * stays when the others are replaced: what was asked before is answered after. nft 1.0.6 confuses
+ * the registers of maps with longer keys than 16 bytes that a rule fills, so IPv6 has the askers in
+ * a set and what they asked by their address alone; the way back is the connection's. */
 int ingress_write_datagrams(const struct services_table *table, const struct id *networks,
                             size_t count, struct buf *out)
 {
@@ -254,6 +341,14 @@ int ingress_write_datagrams(const struct services_table *table, const struct id 
                       "    type ipv4_addr . inet_service . inet_service : mark\n"
                       "    size %d; flags dynamic,timeout; timeout %ds\n"
                       "  }\n"
+                      "  set asked6 {\n"
+                      "    type ipv6_addr . inet_service . inet_service\n"
+                      "    size %d; flags dynamic,timeout; timeout %ds\n"
+                      "  }\n"
+                      "  map asked6_at {\n"
+                      "    type ipv6_addr : ipv6_addr\n"
+                      "    size %d; flags dynamic,timeout; timeout %ds\n"
+                      "  }\n"
                       "  chain arriving { type filter hook prerouting priority -149; }\n"
                       "  chain answers { type route hook output priority raw; }\n"
                       "}\n"
@@ -265,11 +360,17 @@ int ingress_write_datagrams(const struct services_table *table, const struct id 
                       "    ct direction original ct mark != 0"
                       " update @asked { ip saddr . udp sport . udp dport : ip daddr }"
                       " update @through { ip saddr . udp sport . udp dport : ct mark }\n"
+                      "    ct direction original ct mark != 0"
+                      " update @asked6 { ip6 saddr . udp sport . udp dport }"
+                      " update @asked6_at { ip6 saddr : ip6 daddr }\n"
                       "  }\n"
                       "  chain answers {\n"
                       "    meta mark set ip daddr . udp dport . udp sport map @through"
                       " ip saddr set ip daddr . udp dport . udp sport map @asked\n"
+                      "    ip6 daddr . udp dport . udp sport @asked6"
+                      " ip6 saddr set ip6 daddr map @asked6_at\n"
                       "  }\n"
                       "}\n",
-                      ASKERS_MAX, ASKED_S, ASKERS_MAX, ASKED_S);
+                      ASKERS_MAX, ASKED_S, ASKERS_MAX, ASKED_S, ASKERS_MAX, ASKED_S, ASKERS_MAX,
+                      ASKED_S);
 }

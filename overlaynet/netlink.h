@@ -72,13 +72,18 @@ NODISCARD int netlink_set_addr(struct netlink *nl, uint32_t index, const struct 
 NODISCARD int netlink_set_route(struct netlink *nl, const struct ip_prefix *to,
                                 const struct ip_addr *gateway, uint32_t index);
 
-/* What is marked with `mark` goes by the routing table of that number, whose default route leads
- * through `gateway` (IPv4). */
+/* What is marked with `mark` goes by the routing table of that number, whose default route of the
+ * gateway's family leads through `gateway`. */
 NODISCARD int netlink_set_marked_route(struct netlink *nl, uint32_t mark,
                                        const struct ip_addr *gateway);
 
-/* UDP (IPv4) that no other route takes goes by that routing table. */
-NODISCARD int netlink_set_last_udp_table(struct netlink *nl, uint32_t table);
+/* UDP that no other route takes goes by that routing table. `family`: IP4_LEN or IP6_LEN. */
+NODISCARD int netlink_set_last_udp_table(struct netlink *nl, uint32_t table, uint8_t family);
+
+/* Answers to ::1 may come in at this interface, once conntrack has led them back to it. What others
+ * send to ::1 there is dropped by the kernel before. IPv4 has the sysctl route_localnet for this.
+ */
+NODISCARD int netlink_set_loopback_route(struct netlink *nl, uint32_t index);
 
 /* Runs an eBPF program on what comes in at an interface (clsact, direct action). */
 NODISCARD int netlink_set_ingress_program(struct netlink *nl, uint32_t index, int program_fd);

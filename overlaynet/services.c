@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/err.h"
@@ -32,6 +33,7 @@ struct box {
     struct id id; /* none: the host */
     size_t network_count;
     struct id networks[OVERLAY_ATTACHMENTS_MAX];
+    bool has_ip6[OVERLAY_ATTACHMENTS_MAX];
     char ifnames[OVERLAY_ATTACHMENTS_MAX][OVERLAY_IFNAME_MAX];
     struct resolver_seat *seat;
     struct resolver_sockets ports; /* of the seat; the descriptors are not kept */
@@ -50,6 +52,8 @@ struct overlay_services {
     struct services_table table;
     struct map boxes; /* struct box, by id */
     struct box host;
+    struct ingress_neighbour *neighbours; /* in force on the host */
+    size_t neighbour_count;
     uv_timer_t flush;
     uint64_t flushed_ms; /* when the last flush was, by the loop's clock */
     bool is_settled, is_closing;
@@ -68,9 +72,11 @@ struct box_op {
     char path[OVERLAY_PATH_MAX];
     struct services_apply_sandbox apply;
     struct resolver_sockets sockets;
-    struct ip_addr *gateways;
+    struct ingress_gateway *gateways;
     struct id networks[SERVICES_INGRESS_NETWORKS_MAX]; /* of the host */
-    size_t network_count;
+    bool has_ip6[SERVICES_INGRESS_NETWORKS_MAX];       /* its leg there */
+    struct services_apply_host host;
+    struct ingress_neighbour *neighbours;
     int rc;
     char why[PLUMB_WHY_MAX];
     overlay_done done; /* NULL: a flush */
@@ -91,8 +97,7 @@ static void run_op(struct work *work)
     if (op->rc < 0)
         return; /* refused before; this only makes the answer asynchronous */
     if (is_host(op->box)) {
-        op->rc = services_apply_host(&op->rules, op->networks, op->network_count, op->why,
-                                     sizeof(op->why));
+        op->rc = services_apply_host(&op->host, op->why, sizeof(op->why));
         return;
     }
     op->rc = services_apply_sandbox(&op->apply, op->why, sizeof(op->why));
@@ -159,7 +164,16 @@ static void free_op(struct box_op *op)
     buf_deinit(&op->rules);
     vip_plan_deinit(&op->plan);
     free(op->gateways);
+    free(op->neighbours);
     free(op);
+}
+
+static void keep_neighbours(struct overlay_services *s, struct box_op *op)
+{
+    free(s->neighbours);
+    s->neighbours = op->neighbours;
+    s->neighbour_count = op->host.neighbour_count;
+    op->neighbours = NULL;
 }
 
 static void on_op_done(struct work *work, bool is_cancelled)
@@ -172,6 +186,8 @@ static void on_op_done(struct work *work, bool is_cancelled)
     if (op->rc == 0 && op->apply.opens_sockets)
         op->rc = take_seat(b, op);
     b->pending--;
+    if (op->rc == 0 && op->neighbours != NULL)
+        keep_neighbours(b->services, op);
     if (op->rc == 0) {
         b->loaded = op->hash;
         b->loaded_text = op->text_hash;
@@ -212,6 +228,13 @@ static void submit(struct box_op *op)
     worker_submit(op->box->services->worker, &op->work);
 }
 
+/* Of all that the worker puts in force: the rules, and what goes with them. */
+static uint64_t hash_of(const struct overlay_services *s, uint64_t rules, const void *more,
+                        size_t more_len)
+{
+    return rules ^ (hash_bytes(&s->seed, slice_of(more, more_len)) << 1);
+}
+
 /* --- Rules of a sandbox ---------------------------------------------------------------------- */
 
 static int collect_gateways(const struct box *b, struct box_op *op)
@@ -234,8 +257,12 @@ static int collect_gateways(const struct box *b, struct box_op *op)
         while (net != NULL && net->gateway_count > 0 && map_next(&net->backends, &it)) {
             const struct backend *g = it.value;
 
-            if (g->gateway && !ip_is_none(&g->ip4))
-                op->gateways[op->apply.gateway_count++] = g->ip4;
+            if (!g->gateway || ip_is_none(&g->ip4))
+                continue;
+            op->gateways[op->apply.gateway_count].ip4 = g->ip4;
+            if (b->has_ip6[i])
+                op->gateways[op->apply.gateway_count].ip6 = g->ip6;
+            op->apply.gateway_count++;
         }
     }
     op->apply.gateways = op->gateways;
@@ -278,7 +305,8 @@ static int write_sandbox(struct box *b, struct box_op *op)
     if (rc < 0)
         return rc;
     op->text_hash = op->rules.len == 0 ? 0 : hash_bytes(&s->seed, buf_slice(&op->rules));
-    op->hash = vip_plan_hash(&op->plan, &s->seed) ^ op->text_hash;
+    op->hash = hash_of(s, vip_plan_hash(&op->plan, &s->seed) ^ op->text_hash, op->gateways,
+                       op->apply.gateway_count * sizeof(*op->gateways));
     overlay_sandbox_netns(s->cfg.overlay, &b->id, op->path);
     op->apply.netns_path = op->path;
     op->apply.plan = &op->plan;
@@ -303,7 +331,8 @@ static bool is_ingress(const struct overlay_services *s, const struct id *networ
 }
 
 /* Ports are open only where there is a leg to lead to the backends. */
-static bool has_leg(const struct overlay_services *s, const struct service_net *net)
+static const struct backend *find_leg(const struct overlay_services *s,
+                                      const struct service_net *net)
 {
     struct map_iter it = { 0 };
 
@@ -311,28 +340,46 @@ static bool has_leg(const struct overlay_services *s, const struct service_net *
         const struct backend *b = it.value;
 
         if (b->gateway && id_equal(&b->node_id, &s->cfg.node_id))
-            return true;
+            return b;
     }
-    return false;
+    return NULL;
 }
 
 static int write_host(struct box *b, struct box_op *op)
 {
     struct overlay_services *s = b->services;
     struct map_iter it = { 0 };
+    struct id of_ip6[SERVICES_INGRESS_NETWORKS_MAX];
+    size_t count = 0, count6 = 0;
     int rc;
 
-    while (map_next(&s->table.nets, &it) && op->network_count < SERVICES_INGRESS_NETWORKS_MAX) {
+    while (map_next(&s->table.nets, &it) && count < SERVICES_INGRESS_NETWORKS_MAX) {
         const struct service_net *net = it.value;
+        const struct backend *leg = is_ingress(s, &net->id) ? find_leg(s, net) : NULL;
 
-        if (is_ingress(s, &net->id) && has_leg(s, net))
-            op->networks[op->network_count++] = net->id;
+        if (leg == NULL)
+            continue;
+        op->has_ip6[count] = !ip_is_none(&leg->ip6);
+        op->networks[count++] = net->id;
+        if (!ip_is_none(&leg->ip6))
+            of_ip6[count6++] = net->id;
     }
-    rc =
-        ingress_write_host(&s->table, &s->cfg.node_id, op->networks, op->network_count, &op->rules);
+    rc = ingress_write_host(&s->table, &s->cfg.node_id, op->networks, count, &op->rules);
     if (rc == 0)
-        op->hash = hash_bytes(&s->seed, buf_slice(&op->rules));
-    return rc == 0 ? buf_append_byte(&op->rules, '\0') : rc;
+        rc = ingress_neighbours(&s->table, of_ip6, count6, &op->neighbours,
+                                &op->host.neighbour_count);
+    if (rc < 0)
+        return rc;
+    op->hash = hash_of(s, hash_bytes(&s->seed, buf_slice(&op->rules)), op->neighbours,
+                       op->host.neighbour_count * sizeof(*op->neighbours));
+    op->host.rules = &op->rules;
+    op->host.networks = op->networks;
+    op->host.has_ip6 = op->has_ip6;
+    op->host.network_count = count;
+    op->host.neighbours = op->neighbours;
+    op->host.before = s->neighbours;
+    op->host.before_count = s->neighbour_count;
+    return buf_append_byte(&op->rules, '\0');
 }
 
 /* --- Flush ----------------------------------------------------------------------------------- */
@@ -438,6 +485,7 @@ static void on_part_closed(void *ctx)
     while (map_next(&s->boxes, &it))
         free(it.value);
     map_deinit(&s->boxes);
+    free(s->neighbours);
     services_table_deinit(&s->table);
     if (s->closed != NULL)
         s->closed(s->closed_ctx);
@@ -547,10 +595,16 @@ static void set_networks(struct box *b, const struct overlay_sandbox *sandbox)
     b->network_count = sandbox->attachment_count;
     for (size_t i = 0; i < sandbox->attachment_count; i++) {
         b->networks[i] = sandbox->attachments[i].network_id;
+        b->has_ip6[i] = !ip_is_none(&sandbox->attachments[i].ip6);
         memcpy(b->ifnames[i], sandbox->attachments[i].ifname, OVERLAY_IFNAME_MAX);
     }
     if (b->seat != NULL)
         resolver_seat_set_networks(b->seat, b->networks, b->network_count);
+}
+
+bool overlay_services_ip6(void)
+{
+    return access("/proc/sys/net/ipv6", F_OK) == 0;
 }
 
 void overlay_services_attach(struct overlay_services *s, const struct overlay_sandbox *sandbox,

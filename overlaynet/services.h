@@ -8,7 +8,8 @@
  *   - connections of attached sandboxes to a virtual IP go to a ready backend, without
  *     NAT in the path;
  *   - the published ports of services on an ingress network are open on this host and lead to a
- *     backend, one of this host first; backends see the client's address.
+ *     backend, one of this host first; backends see the client's address. IPv4 and IPv6, also at
+ *     127.0.0.1 and ::1.
  * A sandbox sees only names and virtual IPs of the networks that it is attached to. Only
  * ready backends get new connections; what is established goes on until its end.
  *
@@ -86,6 +87,9 @@ void overlay_backend_remove(struct overlay_services *s, const struct id *network
 /* Backends of a node that gossip holds for unreachable get no new connections meanwhile. */
 void overlay_services_reachable(struct overlay_services *s, const struct id *node_id,
                                 bool reachable);
+
+/* Whether this kernel speaks IPv6. If not, legs on ingress networks are to be IPv4 only. */
+bool overlay_services_ip6(void);
 
 /* Gives a sandbox that overlay_sandbox_create made its resolver and virtual IPs; repeat it after
  * a restart, or when its attachments change. `done` as in overlay.h, always called, once. */

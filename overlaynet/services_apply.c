@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "overlaynet/ingress.h"
+#include "overlaynet/forwarding.h"
 #include "overlaynet/netlink.h"
 #include "overlaynet/netns.h"
 #include "overlaynet/nft.h"
@@ -19,11 +19,33 @@ static void allow_marked_routes(const struct services_apply_sandbox *a)
 
     (void)netns_sysctl("ipv4/tcp_fwmark_accept", "1");
     (void)netns_sysctl("ipv4/fwmark_reflect", "1");
+    (void)netns_sysctl("ipv6/fwmark_reflect", "1");
     (void)netns_sysctl("ipv4/conf/all/rp_filter", "0");
     for (size_t i = 0; i < a->leg_count; i++) {
         (void)snprintf(name, sizeof(name), "ipv4/conf/%s/rp_filter", a->ifnames[i]);
         (void)netns_sysctl(name, "0"); /* absent when the leg has gone meanwhile */
     }
+}
+
+static int make_marked_route(struct netlink *nl, const struct ingress_gateway *g)
+{
+    uint32_t mark = ingress_mark(&g->ip4);
+    int rc = netlink_set_marked_route(nl, mark, &g->ip4);
+
+    if (rc == 0 && !ip_is_none(&g->ip6))
+        rc = netlink_set_marked_route(nl, mark, &g->ip6);
+    return rc;
+}
+
+/* An unmarked answer must find some route before the rules can say which. */
+static int make_last_routes(struct netlink *nl, const struct services_apply_sandbox *a)
+{
+    int rc = netlink_set_last_udp_table(nl, ingress_mark(&a->gateways[0].ip4), IP4_LEN);
+
+    for (size_t i = 0; rc == 0 && i < a->gateway_count; i++)
+        if (!ip_is_none(&a->gateways[i].ip6))
+            return netlink_set_last_udp_table(nl, ingress_mark(&a->gateways[i].ip4), IP6_LEN);
+    return rc;
 }
 
 static int make_marked_routes(const struct services_apply_sandbox *a)
@@ -36,9 +58,9 @@ static int make_marked_routes(const struct services_apply_sandbox *a)
     allow_marked_routes(a);
     rc = netlink_open(&nl);
     for (size_t i = 0; rc == 0 && i < a->gateway_count; i++)
-        rc = netlink_set_marked_route(nl, ingress_mark(&a->gateways[i]), &a->gateways[i]);
-    if (rc == 0) /* an unmarked answer must find some route before the rules can say which */
-        rc = netlink_set_last_udp_table(nl, ingress_mark(&a->gateways[0]));
+        rc = make_marked_route(nl, &a->gateways[i]);
+    if (rc == 0)
+        rc = make_last_routes(nl, a);
     netlink_close(nl);
     return rc;
 }
@@ -116,31 +138,80 @@ int services_apply_sandbox(const struct services_apply_sandbox *a, char *why, si
     return rc;
 }
 
-/* So that published ports also answer at 127.0.0.1; the rules drop what others would send there. */
-static int allow_loopback(const struct id *network)
+static uint32_t leg_index(struct netlink *nl, const struct id *network)
 {
-    char ifname[OVERLAY_IFNAME_MAX], name[96];
+    char ifname[OVERLAY_IFNAME_MAX];
 
     (void)snprintf(ifname, sizeof(ifname), INGRESS_IFNAME_FORMAT, network->text);
-    (void)snprintf(name, sizeof(name), "ipv4/conf/%s/route_localnet", ifname);
-    return netns_sysctl(name, "1");
+    return netlink_index(nl, ifname);
 }
 
-int services_apply_host(const struct buf *rules, const struct id *networks, size_t count, char *why,
-                        size_t why_len)
+/* Both lists are sorted: what is in the first alone has gone. */
+static void forget_neighbours(struct netlink *nl, const struct services_apply_host *a)
 {
-    int rc = nft_load((const char *)rules->ptr, why, why_len);
+    size_t k = 0;
 
-    if (rc < 0 || count == 0)
+    for (size_t i = 0; i < a->before_count; i++) {
+        const struct ingress_neighbour *was = &a->before[i];
+        uint32_t index;
+
+        while (k < a->neighbour_count && ingress_neighbour_cmp(&a->neighbours[k], was) < 0)
+            k++;
+        if (k < a->neighbour_count && ingress_neighbour_cmp(&a->neighbours[k], was) == 0)
+            continue;
+        index = leg_index(nl, &was->network_id);
+        if (index != 0)
+            (void)netlink_delete_neighbour(nl, index, &was->addr); /* right or unused */
+    }
+}
+
+static int set_neighbours(const struct services_apply_host *a)
+{
+    struct netlink *nl = NULL;
+    int rc = netlink_open(&nl);
+
+    for (size_t i = 0; rc == 0 && i < a->neighbour_count; i++) {
+        const struct ingress_neighbour *n = &a->neighbours[i];
+        uint32_t index = leg_index(nl, &n->network_id);
+
+        rc = index == 0 ? -ENOENT : netlink_set_neighbour(nl, index, &n->addr, n->mac);
+    }
+    if (rc == 0)
+        forget_neighbours(nl, a);
+    netlink_close(nl);
+    return rc;
+}
+
+/* So that published ports also answer at 127.0.0.1 and ::1; the rules and the kernel drop what
+ * others would send there. */
+static int allow_loopback(const struct id *network, bool has_ip6)
+{
+    char ifname[OVERLAY_IFNAME_MAX];
+
+    (void)snprintf(ifname, sizeof(ifname), INGRESS_IFNAME_FORMAT, network->text);
+    return forwarding_allow_loopback(ifname, has_ip6);
+}
+
+int services_apply_host(const struct services_apply_host *a, char *why, size_t why_len)
+{
+    int rc = nft_load((const char *)a->rules->ptr, why, why_len);
+
+    if (rc < 0 || a->network_count == 0)
         return rc;
-    rc = netns_sysctl("ipv4/ip_forward", "1");
+    rc = forwarding_enable();
     if (rc < 0)
         (void)snprintf(why, why_len, "net.ipv4.ip_forward: %s", err_text(rc));
-    for (size_t i = 0; rc == 0 && i < count; i++) {
-        rc = allow_loopback(&networks[i]);
+    for (size_t i = 0; rc == 0 && i < a->network_count; i++) {
+        rc = allow_loopback(&a->networks[i], a->has_ip6[i]);
         if (rc < 0)
             (void)snprintf(why, why_len, "the host has no leg on ingress network %s yet",
-                           networks[i].text);
+                           a->networks[i].text);
+    }
+    if (rc == 0 && overlay_services_ip6()) {
+        rc = set_neighbours(a);
+        if (rc < 0)
+            (void)snprintf(why, why_len, "IPv6 neighbours on the ingress network: %s",
+                           err_text(rc));
     }
     return rc == -ENOENT ? ERR_UNAVAILABLE : rc;
 }

@@ -11,6 +11,7 @@
 
 #include "base/attr.h"
 #include "base/buf.h"
+#include "overlaynet/ingress.h"
 #include "overlaynet/resolver.h"
 #include "overlaynet/vip.h"
 
@@ -27,7 +28,7 @@ struct services_apply_sandbox {
     bool clears_text;       /* whole: there is none, and what an earlier one made goes */
     size_t leg_count;
     char ifnames[OVERLAY_ATTACHMENTS_MAX][OVERLAY_IFNAME_MAX];
-    const struct ip_addr *gateways; /* of its ingress networks */
+    const struct ingress_gateway *gateways; /* of its ingress networks */
     size_t gateway_count;
     bool opens_sockets;               /* else `sockets` has the ports of those that are open */
     struct resolver_sockets *sockets; /* on success the caller's, when opened */
@@ -38,9 +39,18 @@ struct services_apply_sandbox {
 NODISCARD int services_apply_sandbox(const struct services_apply_sandbox *a, char *why,
                                      size_t why_len);
 
-/* In the host's namespace. `networks` are those with a leg of this host.
+struct services_apply_host {
+    const struct buf *rules;   /* ingress_write_host() */
+    const struct id *networks; /* those with a leg of this host */
+    const bool
+        *has_ip6; /* whether that leg has an address of IPv6; one on an older network lacks it */
+    size_t network_count;
+    const struct ingress_neighbour *neighbours, *before; /* both sorted; `before` are in force */
+    size_t neighbour_count, before_count;
+};
+
+/* In the host's namespace.
  *   ERR_UNAVAILABLE  a leg is not there yet: try again */
-NODISCARD int services_apply_host(const struct buf *rules, const struct id *networks, size_t count,
-                                  char *why, size_t why_len);
+NODISCARD int services_apply_host(const struct services_apply_host *a, char *why, size_t why_len);
 
 #endif /* OVERLAYNET_SERVICES_APPLY_H */

@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "overlaynet/bridge_port.h"
+#include "overlaynet/forwarding.h"
 #include "overlaynet/ipam.h"
 #include "overlaynet/netns.h"
 #include "overlaynet/nft.h"
@@ -69,7 +70,8 @@ static void find_clash(void *ctx, const struct ip_prefix *to, uint32_t index)
 }
 
 /* Rules are replaced, maps are kept: ports that an earlier run published stay open until the
- * sandboxes are stated again. */
+ * sandboxes are stated again. Ports answer at 127.0.0.1, but at ::1 they refuse: with br_netfilter
+ * the answers are led back to ::1 in the bridge, and what comes to ::1 from there is dropped. */
 static int load_rules(const struct uplink *u, char *why)
 {
     static const char *const format =
@@ -82,11 +84,15 @@ static int load_rules(const struct uplink *u, char *why)
         "add chain inet shoal_egress forward { type filter hook forward priority 0; }\n"
         "add chain inet shoal_egress prerouting { type nat hook prerouting priority -100; }\n"
         "add chain inet shoal_egress output { type nat hook output priority -100; }\n"
+        "add chain inet shoal_egress loopback { type filter hook prerouting priority -300; }\n"
         "flush table inet shoal_egress\n"
         "add rule inet shoal_egress postrouting ip saddr %s oifname != " UPLINK_BRIDGE
         " masquerade\n"
         "add rule inet shoal_egress postrouting ip6 saddr %s oifname != " UPLINK_BRIDGE
         " masquerade\n"
+        "add rule inet shoal_egress postrouting ip saddr 127.0.0.0/8 oifname " UPLINK_BRIDGE
+        " masquerade\n"
+        "add rule inet shoal_egress loopback iifname " UPLINK_BRIDGE " ip daddr 127.0.0.0/8 drop\n"
         "add rule inet shoal_egress forward iifname " UPLINK_BRIDGE
         " tcp flags syn tcp option maxseg size set rt mtu\n"
         "add rule inet shoal_egress forward iifname " UPLINK_BRIDGE " oifname " UPLINK_BRIDGE
@@ -95,7 +101,7 @@ static int load_rules(const struct uplink *u, char *why)
         "dnat ip to meta l4proto . th dport map @ports4\n"
         "add rule inet shoal_egress prerouting fib daddr type local "
         "dnat ip6 to meta l4proto . th dport map @ports6\n"
-        "add rule inet shoal_egress output ip daddr != 127.0.0.0/8 fib daddr type local "
+        "add rule inet shoal_egress output fib daddr type local "
         "dnat ip to meta l4proto . th dport map @ports4\n"
         "add rule inet shoal_egress output ip6 daddr != ::1 fib daddr type local "
         "dnat ip6 to meta l4proto . th dport map @ports6\n";
@@ -187,9 +193,10 @@ int uplink_new(struct netlink *nl, const struct ip_prefix *egress4, const struct
         (void)explain(why, rc, "bridge %s: %s", UPLINK_BRIDGE, err_text(rc));
         goto fail;
     }
-    (void)netns_sysctl("ipv4/ip_forward", "1"); /* without it sandboxes reach this host only */
-    (void)netns_sysctl("ipv6/conf/all/forwarding", "1");
+    (void)forwarding_enable(); /* without it sandboxes reach this host only */
     rc = load_rules(u, why);
+    if (rc == 0) /* the rules come first: they drop what others would send there */
+        (void)netns_sysctl("ipv4/conf/" UPLINK_BRIDGE "/route_localnet", "1");
     if (rc < 0)
         goto fail;
     *out = u;

@@ -132,7 +132,7 @@ static void make_gateway(struct host *h, const struct endpoint *e, const struct 
         .network_id = o->network_id,
         .endpoint_id = o->endpoint_id,
         .ip4 = o->ip4,
-        .ip6 = o->ip6,
+        .ip6 = overlay_services_ip6() ? o->ip6 : (struct ip_addr){ 0 },
         .generation = o->generation,
         .gateway = true,
     };
@@ -316,7 +316,7 @@ static int add_attachment(const struct host *h, const struct task *task, size_t 
                                         .endpoint_id = task->id,
                                         .generation = a->generation };
     rc = parse_addr(a->addr, &leg->ip4);
-    if (rc == 0)
+    if (rc == 0 && (!row->network->spec.ingress || overlay_services_ip6()))
         rc = parse_addr(a->addr6, &leg->ip6);
     if (rc < 0) {
         (void)snprintf(err->text, sizeof(err->text), "address %s: %s", a->addr, err_text(rc));

@@ -133,6 +133,7 @@ static int create_ingress(struct admit *a)
     int rc = str_set(&n.spec.name, "ingress");
 
     n.spec.ingress = true;
+    n.spec.enable_ipv6 = true; /* published ports answer at the hosts' addresses of both families */
     if (rc == 0)
         rc = str_set(&n.spec.driver, "overlay");
     if (rc == 0)
@@ -413,6 +414,7 @@ int admit_network_create(struct admit *a, const struct network_spec *spec, struc
     if (mtu != NULL)
         n.mtu = (uint32_t)MIN(strtoul(mtu, NULL, 10), 65535ul);
     rc = fields_copy(&network_spec_type, spec, &n.spec);
+    n.spec.enable_ipv6 = n.spec.enable_ipv6 || n.spec.ingress; /* as create_ingress() */
     if (rc == 0 && n.spec.driver == NULL)
         rc = str_set(&n.spec.driver, "overlay");
     if (rc == 0)

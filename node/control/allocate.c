@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/err.h"
+#include "node/control/allocate_port.h"
 #include "overlaynet/ipam.h"
 
 struct allocator {
@@ -48,10 +49,13 @@ static int parse_cidr_addr(const char *text, struct ip_addr *out)
     return ip_parse(slice_of(text, slash == NULL ? strlen(text) : (size_t)(slash - text)), out);
 }
 
+/* None stays absent. */
 static int set_cidr(char **member, const struct ip_addr *addr, const struct ip_prefix *subnet)
 {
     char text[IP_PREFIX_TEXT_MAX + 8], ip[IP_TEXT_MAX];
 
+    if (ip_is_none(addr))
+        return 0;
     (void)snprintf(text, sizeof(text), "%s/%u", ip_format(addr, ip), subnet->bits);
     return str_set(member, text);
 }
@@ -107,8 +111,10 @@ static void rebuild_leases(struct allocator *a, const struct store *s)
         reserve(a, &v->endpoint.virtual_ips.items[i].network_id, &v->id,
                 v->endpoint.virtual_ips.items[i].addr);
     STORE_EACH(&it, s, OBJECT_NODE, struct node, n)
-    for (size_t i = 0; i < n->gateways.count; i++)
+    for (size_t i = 0; i < n->gateways.count; i++) {
         reserve(a, &n->gateways.items[i].network_id, &n->id, n->gateways.items[i].addr);
+        reserve(a, &n->gateways.items[i].network_id, &n->id, n->gateways.items[i].addr6);
+    }
     STORE_EACH(&it, s, OBJECT_TASK, struct task, t)
     for (size_t i = 0; holds_addresses(t) && i < t->attachments.count; i++) {
         reserve(a, &t->attachments.items[i].network_id, &t->id, t->attachments.items[i].addr);
@@ -240,17 +246,29 @@ static bool has_gateway(const struct node *n, const struct id *network)
     return false;
 }
 
+/* An address of each family that the network has; *out6 may be none. */
+static int allocate_pair(struct allocator *a, const struct ipam_network *known,
+                         const struct id *network, const struct id *owner, struct ip_addr *out4,
+                         struct ip_addr *out6, struct ipam_why *why)
+{
+    int rc = ipam_allocate(a->ipam, id_slice(network), id_slice(owner), IP4_LEN, out4, why);
+
+    *out6 = (struct ip_addr){ 0 };
+    if (rc == 0 && !ip_is_none(&known->subnet6.addr))
+        rc = ipam_allocate(a->ipam, id_slice(network), id_slice(owner), IP6_LEN, out6, why);
+    return rc;
+}
+
 static void allocate_gateway(struct allocator *a, struct plan *p, const struct id *node_id,
                              const struct id *network)
 {
     const struct ipam_network *known = ipam_network_get(a->ipam, id_slice(network));
+    struct ip_addr addr, addr6;
     struct attachment_ref *gateway;
-    struct ip_addr addr;
     struct ipam_why why;
     struct node *n;
 
-    if (known == NULL ||
-        ipam_allocate(a->ipam, id_slice(network), id_slice(node_id), IP4_LEN, &addr, &why) < 0)
+    if (known == NULL || allocate_pair(a, known, network, node_id, &addr, &addr6, &why) < 0)
         return;
     n = plan_edit_node(p, node_id);
     gateway = n == NULL ? NULL : LIST_ADD(&n->gateways);
@@ -260,7 +278,8 @@ static void allocate_gateway(struct allocator *a, struct plan *p, const struct i
     }
     gateway->network_id = *network;
     gateway->generation = prng_u64(p->rng) | 1;
-    if (set_cidr(&gateway->addr, &addr, &known->subnet4) < 0)
+    if (set_cidr(&gateway->addr, &addr, &known->subnet4) < 0 ||
+        set_cidr(&gateway->addr6, &addr6, &known->subnet6) < 0)
         p->err = -ENOMEM;
 }
 
@@ -331,82 +350,6 @@ size_t allocate_wishes(struct plan *p, const struct service *s, struct network_w
     }
     *out = wishes;
     return count;
-}
-
-enum { PORT_COUNT = PORT_LAST - PORT_FIRST + 1 };
-
-static void mark_ports(const struct port_list *ports, enum port_protocol protocol, bool *taken)
-{
-    for (size_t i = 0; i < ports->count; i++) {
-        const struct port *port = &ports->items[i];
-
-        if (port->publish_mode == PUBLISH_INGRESS && port->protocol == protocol &&
-            port->published_port >= PORT_FIRST && port->published_port <= PORT_LAST)
-            taken[port->published_port - PORT_FIRST] = true;
-    }
-}
-
-/* Not taken by any service, this one included: for another of its ports, now or before, or as it
- * asks itself. 0: there is none. */
-static uint32_t lowest_free_port(struct plan *p, const struct service *by,
-                                 enum port_protocol protocol, const struct port_list *given)
-{
-    struct objects_view services = plan_all(p, OBJECT_SERVICE);
-    bool taken[PORT_COUNT] = { false };
-
-    for (size_t i = 0; i < services.count; i++) {
-        const struct service *s = (const struct service *)(const void *)services.items[i];
-
-        mark_ports(&s->endpoint.ports, protocol, taken);
-    }
-    mark_ports(&by->spec.endpoint->ports, protocol, taken);
-    mark_ports(given, protocol, taken);
-    for (uint32_t i = 0; i < PORT_COUNT; i++)
-        if (!taken[i])
-            return PORT_FIRST + i;
-    return 0;
-}
-
-/* The port that this service was given before for the same target, else the lowest free one. */
-static uint32_t choose_port(struct plan *p, const struct service *s, const struct port *wanted,
-                            const struct port_list *given)
-{
-    for (size_t i = 0; i < given->count; i++)
-        if (given->items[i].target_port == wanted->target_port &&
-            given->items[i].protocol == wanted->protocol &&
-            given->items[i].publish_mode == wanted->publish_mode)
-            return given->items[i].published_port;
-    if (wanted->publish_mode == PUBLISH_HOST)
-        return 0; /* the node chooses */
-    return lowest_free_port(p, s, wanted->protocol, given);
-}
-
-static bool allocate_ports(struct plan *p, struct service *s, struct field_error *why)
-{
-    struct port_list given = s->endpoint.ports;
-    bool ok = true;
-
-    s->endpoint.ports = (struct port_list){ 0 };
-    for (size_t i = 0; s->spec.endpoint != NULL && i < s->spec.endpoint->ports.count; i++) {
-        const struct port *wanted = &s->spec.endpoint->ports.items[i];
-        struct port *port = LIST_ADD(&s->endpoint.ports);
-
-        if (port == NULL || fields_copy(&port_type, wanted, port) < 0) {
-            p->err = -ENOMEM;
-            break;
-        }
-        if (port->published_port == 0)
-            port->published_port = choose_port(p, s, wanted, &given);
-        if (port->published_port == 0 && port->publish_mode == PUBLISH_INGRESS) {
-            (void)snprintf(why->text, sizeof(why->text),
-                           "no published port between %d and %d is free", PORT_FIRST, PORT_LAST);
-            ok = false;
-        }
-    }
-    for (size_t i = 0; i < given.count; i++)
-        fields_deinit(&port_type, &given.items[i]);
-    free(given.items);
-    return ok;
 }
 
 static const struct virtual_ip *find_vip(const struct service *s, const struct id *network)
@@ -534,7 +477,7 @@ static int attach(struct allocator *a, struct plan *p, struct task *t,
 {
     const struct ipam_network *known = ipam_network_get(a->ipam, id_slice(&wish->network_id));
     struct attachment *at;
-    struct ip_addr addr, addr6 = { 0 };
+    struct ip_addr addr, addr6;
     int rc;
 
     if (known == NULL) {
@@ -542,10 +485,7 @@ static int attach(struct allocator *a, struct plan *p, struct task *t,
                        "network %s has no subnet: no pool has room for one", wish->network_id.text);
         return ERR_EXHAUSTED;
     }
-    rc = ipam_allocate(a->ipam, id_slice(&wish->network_id), id_slice(&t->id), IP4_LEN, &addr, why);
-    if (rc == 0 && !ip_is_none(&known->subnet6.addr))
-        rc = ipam_allocate(a->ipam, id_slice(&wish->network_id), id_slice(&t->id), IP6_LEN, &addr6,
-                           why);
+    rc = allocate_pair(a, known, &wish->network_id, &t->id, &addr, &addr6, why);
     if (rc < 0)
         return rc;
     at = LIST_ADD(&t->attachments);
@@ -554,7 +494,7 @@ static int attach(struct allocator *a, struct plan *p, struct task *t,
     at->network_id = wish->network_id;
     at->generation = prng_u64(p->rng) | 1;
     rc = set_cidr(&at->addr, &addr, &known->subnet4);
-    if (rc == 0 && !ip_is_none(&addr6))
+    if (rc == 0)
         rc = set_cidr(&at->addr6, &addr6, &known->subnet6);
     for (size_t i = 0; rc == 0 && wish->aliases != NULL && i < wish->aliases->count; i++)
         rc = str_list_append(&at->aliases, wish->aliases->items[i]);

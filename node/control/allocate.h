@@ -7,9 +7,6 @@
 
 #include "node/control/plan.h"
 
-#define PORT_FIRST 30000 /* published ports that the user left open */
-#define PORT_LAST  32767
-
 struct allocator;
 
 NODISCARD int allocator_new(uint64_t seed, struct allocator **out); /* -ENOMEM */

@@ -353,6 +353,7 @@ static void offer_gateways(struct pass *p, const struct omap *networks)
                               .network_id = g->network_id,
                               .node_id = n->id,
                               .addr = g->addr,
+                              .addr6 = g->addr6,
                               .generation = g->generation,
                               .gateway = true };
         char key[KEY_MAX];

@@ -90,7 +90,8 @@ FIELDS_STRUCT(manager_status, MANAGER_STATUS_FIELDS);
 #define ATTACHMENT_REF_FIELDS(X, S)                                  \
     X(S, 1, ID, ANY, network_id, "NetworkID", REQUIRED)              \
     X(S, 2, STR, LEN(64), addr, "Address", OPTIONAL) /* CIDR text */ \
-    X(S, 3, U64, ANY, generation, "Generation", OPTIONAL)
+    X(S, 3, U64, ANY, generation, "Generation", OPTIONAL)            \
+    X(S, 4, STR, LEN(64), addr6, "Address6", OPTIONAL) /* absent = IPv4 only */
 FIELDS_STRUCT(attachment_ref, ATTACHMENT_REF_FIELDS);
 FIELDS_STRUCT(node, NODE_FIELDS);
 

@@ -168,19 +168,21 @@ cluster_join() { # [MANAGERS]: all hosts, the first so many (3) as managers
     done
 }
 
-# An image: a shell and a web server of busybox, and curl.
-make_image() {
-    local root=$WORK/root applet
+# An image: a shell and a web server of busybox, curl, and further programs.
+make_image() { # [PROGRAM..]
+    local root=$WORK/root applet program
     mkdir -p "$root"/{bin,etc,proc,sys,dev,tmp,run}
     cp "$(command -v busybox)" "$root/bin/busybox"
     for applet in sh sleep echo httpd wget ping nslookup ip cat hostname mkdir seq sed head; do
         ln -sf busybox "$root/bin/$applet"
     done
     # Static programs cannot resolve names through glibc: curl, with its libraries, can.
-    cp "$(command -v curl)" "$root/bin/curl"
-    ldd "$(command -v curl)" | grep -o '/[^ ]*' | while read -r library; do
-        mkdir -p "$root$(dirname "$library")"
-        cp "$library" "$root$library"
+    for program in curl "$@"; do
+        cp -L "$(command -v "$program")" "$root/bin/$program"
+        ldd "$(command -v "$program")" | grep -o '/[^ ]*' | while read -r library; do
+            mkdir -p "$root$(dirname "$library")"
+            cp "$library" "$root$library"
+        done
     done
     echo 'hosts: files dns' >"$root/etc/nsswitch.conf"
     echo 'root:x:0:0:root:/:/bin/sh' >"$root/etc/passwd"

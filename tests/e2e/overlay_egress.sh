@@ -43,14 +43,24 @@ on_host a ip link del low0
 
 # In: the published port, from elsewhere and from the host itself; the client's address is kept.
 serve() {
-    EXEC="exec" in_box a web socat TCP-LISTEN:80,fork,reuseaddr SYSTEM:'echo from $SOCAT_PEERADDR' &
+    EXEC="exec" in_box a web socat TCP6-LISTEN:80,ipv6only=0,fork,reuseaddr SYSTEM:'echo from $SOCAT_PEERADDR' &
     echo $! >"$LAB_DIR/pids/web"
     wait_for "listener" is_listening a web 80
 }
-ask() { on_host "$1" timeout 3 socat - TCP:10.200.0.1:8080,connect-timeout=1 </dev/null; }
+ask() { on_host "$1" timeout 3 socat - "TCP:${2:-10.200.0.1}:8080,connect-timeout=1" </dev/null; }
 serve
-[ "$(ask world)" = "from 10.200.0.2" ] || fail "published port from elsewhere: '$(ask world)'"
-ask a | grep -q from || fail "published port from the host itself"
+[[ $(ask world) == *":ffff:0ac8:0002]" ]] || fail "published port from elsewhere: '$(ask world)'"
+[ "$(ask world '[fd99::1]')" = "from [fd99:0000:0000:0000:0000:0000:0000:0002]" ] \
+    || fail "published port from elsewhere over IPv6: '$(ask world '[fd99::1]')'"
+for to in 10.200.0.1 '[fd99::1]' 127.0.0.1; do
+    ask a "$to" | grep -q from || fail "published port from the host itself at $to"
+done
+on_host a timeout 3 socat - 'TCP:[::1]:8080,connect-timeout=2' </dev/null 2>"$LAB_DIR/refused" && fail "::1 answers"
+grep -q refused "$LAB_DIR/refused" || fail "at ::1 a user waits: $(cat "$LAB_DIR/refused")"
+# What is for 127.0.0.1 alone stays so: the bridge lets only answers in.
+on_host a sysctl -qn net.ipv4.conf.shoal0.route_localnet | grep -q 1 || fail "answers to 127.0.0.1"
+on_host a nft list chain inet shoal_egress loopback | grep -q 'iifname "shoal0" ip daddr 127.0.0.0/8 drop' \
+    || fail "containers reach what listens at 127.0.0.1"
 say a box two egress publish=8080:81 back 10.0.9.13 - eth0 >"$LAB_DIR/bad" && fail "one port, two sandboxes"
 grep -q "port 8080" "$LAB_DIR/bad" || fail "the reason is not told: $(cat "$LAB_DIR/bad")"
 

@@ -248,6 +248,11 @@ void overlay_services_reachable(struct overlay_services *s, const struct id *nod
     overlay_services_settle(s);
 }
 
+bool overlay_services_ip6(void)
+{
+    return true;
+}
+
 void overlay_services_attach(struct overlay_services *s, const struct overlay_sandbox *sandbox,
                              overlay_done done, void *ctx)
 {

@@ -1,4 +1,4 @@
-/* What rules say: virtual IPs in sandboxes as a plan, published ports on the host as text. */
+/* What rules say: virtual IPs in sandboxes, as a plan. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,19 +9,16 @@
 #include <cmocka.h>
 
 #include "base/err.h"
-#include "overlaynet/ingress.h"
 #include "overlaynet/vip.h"
 #include "support_services.h"
 
 static struct services_table table;
-static struct buf text;
 static struct vip_plan plan;
 
 static int set_up(void **state)
 {
     (void)state;
     services_make(&table);
-    buf_init(&text, 8 << 20);
     return 0;
 }
 
@@ -29,21 +26,8 @@ static int tear_down(void **state)
 {
     (void)state;
     services_table_deinit(&table);
-    buf_deinit(&text);
     vip_plan_deinit(&plan);
     return 0;
-}
-
-static size_t count_of(const char *needle)
-{
-    const char *at = (const char *)text.ptr;
-    size_t n = 0;
-
-    while ((at = strstr(at, needle)) != NULL) {
-        n++;
-        at++;
-    }
-    return n;
 }
 
 /* The plan of a sandbox on that network. */
@@ -75,25 +59,6 @@ static bool is_idle(const char *vip)
         if (ip_equal(&plan.idle[i], &addr))
             return true;
     return false;
-}
-
-static void write_gateways(const char *network)
-{
-    const struct id id = services_id(network);
-
-    buf_clear(&text);
-    assert_int_equal(ingress_write_sandbox(&table, &id, 1, &text), 0);
-    assert_int_equal(ingress_write_datagrams(&table, &id, 1, &text), 0);
-    assert_int_equal(buf_append_byte(&text, '\0'), 0);
-}
-
-static void write_host(const char *node)
-{
-    const struct id network = services_id("blue"), id = services_id(node);
-
-    buf_clear(&text);
-    assert_int_equal(ingress_write_host(&table, &id, &network, 1, &text), 0);
-    assert_int_equal(buf_append_byte(&text, '\0'), 0);
 }
 
 static void test_every_slot_leads_to_a_ready_backend(void **state)
@@ -175,72 +140,6 @@ static void test_a_plan_s_hash_tells_what_is_in_it(void **state)
     assert_true(after != before);
 }
 
-static void test_connections_through_a_gateway_are_marked_by_its_mac(void **state)
-{
-    const struct ip_addr gateway = services_ip("10.0.0.250");
-    char needle[64];
-
-    (void)state;
-    (void)snprintf(needle, sizeof(needle), "02:00:00:00:00:fa : 0x%08x",
-                   (unsigned)ingress_mark(&gateway));
-    write_gateways("blue");
-    assert_int_equal(count_of(needle), 1);
-    assert_int_equal(count_of("update @asked"), 1);
-    write_gateways("red");
-    assert_int_equal(text.len, 1);
-}
-
-static void publish(const char *service, uint16_t from, uint16_t to)
-{
-    const struct overlay_published port = { .protocol = 6,
-                                            .published_port = from,
-                                            .target_port = to };
-    struct overlay_service s = { .network_id = services_id("blue"),
-                                 .service_id = services_id(service),
-                                 .name = service,
-                                 .mode = OVERLAY_VIP,
-                                 .vip = services_ip("10.0.0.100"),
-                                 .ports = &port,
-                                 .port_count = 1 };
-
-    assert_int_equal(services_table_set(&table, &s), 1);
-}
-
-static void test_a_port_leads_to_backends_of_this_host_first(void **state)
-{
-    (void)state;
-    publish("web", 8080, 80);
-    write_host("near");
-    assert_int_equal(count_of("tcp . 8080 . "), VIP_SLOTS_MIN);
-    assert_int_equal(count_of(": 10.0.0.2 . 80"), VIP_SLOTS_MIN);
-    write_host("far");
-    assert_int_equal(count_of(": 10.0.0.3 . 80"), VIP_SLOTS_MIN);
-    write_host("elsewhere");
-    assert_int_equal(count_of(": 10.0.0.2 . 80"), VIP_SLOTS_MIN / 2);
-    assert_int_equal(count_of(": 10.0.0.3 . 80"), VIP_SLOTS_MIN / 2);
-}
-
-static void test_a_port_published_twice_belongs_to_the_first(void **state)
-{
-    (void)state;
-    publish("web", 8080, 80);
-    publish("db", 8080, 5432);
-    write_host("near");
-    assert_int_equal(count_of("tcp . 8080 . "), VIP_SLOTS_MIN);
-    assert_int_equal(count_of(". 5432"), 0);
-}
-
-static void test_without_ingress_networks_the_host_has_no_table(void **state)
-{
-    const struct id node = services_id("near");
-
-    (void)state;
-    assert_int_equal(ingress_write_host(&table, &node, NULL, 0, &text), 0);
-    assert_int_equal(buf_append_byte(&text, '\0'), 0);
-    assert_int_equal(count_of("{"), 0);
-    assert_int_equal(count_of("delete table inet shoal_ingress"), 1);
-}
-
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -250,10 +149,6 @@ int main(void)
         TEST(test_a_virtual_ip_without_ready_backend_refuses),
         TEST(test_many_backends_get_more_slots),
         TEST(test_a_plan_s_hash_tells_what_is_in_it),
-        TEST(test_connections_through_a_gateway_are_marked_by_its_mac),
-        TEST(test_a_port_leads_to_backends_of_this_host_first),
-        TEST(test_a_port_published_twice_belongs_to_the_first),
-        TEST(test_without_ingress_networks_the_host_has_no_table),
     };
 
     return cmocka_run_group_tests_name("vip", tests, NULL, NULL);

@@ -62,6 +62,7 @@ for protocol in tcp udp; do
 done
 
 say "-- where the task is, its port goes on without the daemon, and after that has returned"
+sees tcp6 client "[fd99::2]:8080" "$CLIENT6"
 daemon_kill 2
 sees tcp6 client "[fd99::2]:8080" "$CLIENT6"
 answers tcp6 2 "[::1]:8080"

@@ -92,7 +92,8 @@ static bool is_missing_image(const char *err)
 
 static const char *what_failed(const struct task *t)
 {
-    return t->status.err != NULL ? t->status.err : enum_text(&task_state_names, (int)t->status.state);
+    return t->status.err != NULL ? t->status.err
+                                 : enum_text(&task_state_names, (int)t->status.state);
 }
 
 static void note_attempts(struct explainer *e, struct why_reason *r, uint64_t attempt)

@@ -18,14 +18,15 @@
 #define GROUP_HEADER_LEN  3
 #define REPLY_PACKETS_MAX 4
 
-#define SETTLE_TIME      (150 * NS_PER_MS) /* while our view still changes, gossip is at work */
-#define PATIENCE         (500 * NS_PER_MS) /* but not for ever */
-#define COMPARE_TIME     (300 * NS_PER_MS) /* for one comparison */
-#define BACKOFF_MIN      (100 * NS_PER_MS)
-#define BACKOFF_MAX      (5 * NS_PER_S)
-#define FRUITLESS_FREE   6 /* lost packets explain so many */
-#define FRUITLESS_STREAM 4 /* then a stream is tried too */
-#define STREAM_SHARE     4 /* a stream when more than 1/n of the buckets differ */
+#define SETTLE_TIME       (150 * NS_PER_MS) /* while our view still changes, gossip is at work */
+#define PATIENCE          (500 * NS_PER_MS) /* but not for ever */
+#define COMPARE_TIME      (300 * NS_PER_MS) /* for one comparison */
+#define BACKOFF_MIN       (100 * NS_PER_MS)
+#define BACKOFF_MAX       (5 * NS_PER_S)
+#define STRANGER_INTERVAL NS_PER_S
+#define FRUITLESS_FREE    6 /* lost packets explain so many */
+#define FRUITLESS_STREAM  4 /* then a stream is tried too */
+#define STREAM_SHARE      4 /* a stream when more than 1/n of the buckets differ */
 
 static unsigned bucket_of(node_ref ref, unsigned bits)
 {
@@ -168,6 +169,18 @@ void digest_heard(struct gossip *g, struct member *from, const struct gossip_add
     if (g->now - g->changed < SETTLE_TIME && g->now - r->mismatch_since < PATIENCE)
         return;
     start_comparing(g, from, addr);
+}
+
+/* Whoever knows us answers with what we lack, itself included; to anybody else this says nothing.
+ */
+void digest_heard_of_stranger(struct gossip *g, const struct gossip_addr *addr, uint64_t digest)
+{
+    if (digest == g->digest || g->now < g->reconcile.stranger_next)
+        return;
+    g->reconcile.stranger_next = mono_after(g->now, STRANGER_INTERVAL);
+    g->stats.syncs++;
+    if (g->record_count > DIRECT_MAX || !send_all_items(g, addr))
+        send_summary(g, addr);
 }
 
 /* --- answering */

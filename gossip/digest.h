@@ -16,6 +16,11 @@
 void digest_heard(struct gossip *g, struct member *from, const struct gossip_addr *addr,
                   uint64_t digest);
 
+/* The same of a node whose record is not here, which may know us all the same: one that came back
+ * with nothing, and is its own only contact, hears of the others no other way. At most once a
+ * second. */
+void digest_heard_of_stranger(struct gossip *g, const struct gossip_addr *addr, uint64_t digest);
+
 /* Each returns false when the message is malformed. */
 bool digest_on_summary(struct gossip *g, const struct member *from, const struct gossip_addr *addr,
                        struct slice body);

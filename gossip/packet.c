@@ -189,4 +189,6 @@ void packet_receive(struct gossip *g, const struct gossip_addr *addr, struct sli
         g->stats.refused_malformed++;
     else if (a.from != NULL)
         digest_heard(g, a.from, addr, digest);
+    else
+        digest_heard_of_stranger(g, addr, digest);
 }

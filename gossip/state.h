@@ -92,6 +92,7 @@ struct reconcile {
     unsigned fruitless;     /* comparisons in a row that changed nothing */
     mono_ns mismatch_since; /* 0 = the last digest heard was ours */
     uint64_t digest_before; /* ours when the comparison began */
+    mono_ns stranger_next;  /* a stranger's digest is not answered before */
 };
 
 /* --- exchange.c */

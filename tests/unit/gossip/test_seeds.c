@@ -157,9 +157,18 @@ static void test_every_seed_is_safe_and_heals(void **state)
                   (unsigned long long)(first + count - 1));
 }
 
+/* A node came back with nothing, with itself as its only contact, while all others held it for
+ * alive: they probed it, it answered, and it never asked who they were. */
+static void test_a_node_that_knows_nobody_asks_those_who_probe_it(void **state)
+{
+    (void)state;
+    run_seed(394509);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_node_that_knows_nobody_asks_those_who_probe_it),
         cmocka_unit_test(test_every_seed_is_safe_and_heals),
     };
 

@@ -31,7 +31,7 @@ struct waiter {
 
     struct list link; /* in the manager's leaderless */
     mono_ns give_up_at;
-    struct buf bytes; /* the proposal, if it may be tried again; empty: a read */
+    struct buf bytes; /* the proposal; empty: a read, or another manager's */
 };
 
 static const char no_leader[] =
@@ -82,7 +82,7 @@ static void wait_for_leader(struct waiter *w)
 /* Refused before anything came of it, by a leader that is leaving or none any more. */
 static bool may_try_again(const struct waiter *w, int err)
 {
-    return (err == ERR_NOT_LEADER || err == ERR_UNAVAILABLE) && w->bytes.len > 0;
+    return (err == ERR_NOT_LEADER || err == ERR_UNAVAILABLE) && w->bytes.len > 0 && !w->is_plan;
 }
 
 static void on_proposed(void *owner, int err, raft_index index, int apply_result)
@@ -171,7 +171,9 @@ static int encode(struct manager *m, struct transaction *t, struct buf *out,
     return rc;
 }
 
-void manager_propose(struct manager *m, struct transaction *t, manager_done done, void *owner)
+/* NULL: there is none, and `done` was told. */
+static struct waiter *new_proposal(struct manager *m, struct transaction *t, manager_done done,
+                                   void *owner)
 {
     struct waiter *w = new_waiter(m, done, owner);
     struct field_error why = { "out of memory" };
@@ -181,34 +183,29 @@ void manager_propose(struct manager *m, struct transaction *t, manager_done done
         rc = encode(m, t, &w->bytes, &why);
     else
         fields_deinit(&transaction_type, t);
-    if (rc == 0) {
-        propose_bytes(m, buf_slice(&w->bytes), w);
-        return;
-    }
+    if (rc == 0)
+        return w;
     done(owner, rc, &why);
     free_waiter(w);
+    return NULL;
+}
+
+void manager_propose(struct manager *m, struct transaction *t, manager_done done, void *owner)
+{
+    struct waiter *w = new_proposal(m, t, done, owner);
+
+    if (w != NULL)
+        propose_bytes(m, buf_slice(&w->bytes), w);
 }
 
 void request_propose_plan(struct manager *m, struct transaction *t, manager_done done, void *owner)
 {
-    struct waiter *w = new_waiter(m, done, owner);
-    struct field_error why = { "out of memory" };
-    struct buf bytes;
-    int rc = -ENOMEM;
+    struct waiter *w = new_proposal(m, t, done, owner);
 
-    buf_init(&bytes, TRANSACTION_LEN_MAX);
-    if (w != NULL)
-        rc = encode(m, t, &bytes, &why);
-    else
-        fields_deinit(&transaction_type, t);
-    if (rc == 0) {
-        w->is_plan = true;
-        propose_bytes(m, buf_slice(&bytes), w);
-    } else {
-        done(owner, rc, &why);
-        free_waiter(w);
-    }
-    buf_deinit(&bytes);
+    if (w == NULL)
+        return;
+    w->is_plan = true;
+    propose_bytes(m, buf_slice(&w->bytes), w);
 }
 
 void request_on_forwarded(void *ctx, struct forward_request *request, struct slice bytes)

@@ -110,7 +110,7 @@ void overlay_peer_drop_sessions(struct overlay *o, struct peer *p);
 void overlay_take_notes(struct overlay *o);
 void overlay_run_timers(struct overlay *o);
 
-/* overlay_net.c, overlay_sandbox.c, overlay_op.c */
+/* overlay_net_op.c, overlay_sandbox.c, overlay_op.c */
 void overlay_sync_clear(struct net *n, bool refresh); /* networks in clear: endpoints changed */
 void overlay_reconcile(struct overlay *o);
 void overlay_free_sandboxes(struct overlay *o);

@@ -53,7 +53,7 @@ struct op {
 /* Submit op->work to the worker; it is freed when it is done. NULL: out of memory. */
 struct op *overlay_op_new(struct overlay *o, enum op_kind kind);
 
-/* overlay_net.c */
+/* overlay_net_op.c */
 void overlay_net_submit(struct overlay *o, struct net *n, enum op_kind kind);
 void overlay_net_done(struct overlay *o, struct op *op, bool is_cancelled);
 void overlay_clear_sync_done(struct overlay *o, struct op *op);

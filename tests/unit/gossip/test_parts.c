@@ -201,9 +201,31 @@ static void test_a_failed_send_ends_the_direct_phase(void **state)
     gossip_free(g);
 }
 
+/* Whose packets we cannot tell from replayed ones gets one answer a second, however many it sends.
+ */
+static void test_strangers_are_answered_once_a_second(void **state)
+{
+    struct gossip *g = support_node(1);
+    unsigned answers = 0;
+    struct forge f;
+
+    (void)state;
+    for (mono_ns t = 0; t < 3 * NS_PER_S; t += 10 * NS_PER_MS) {
+        if (t == 0)
+            support_forge_init(&f, 2);
+        else
+            support_forge_begin(&f, 2);
+        answers += support_packet(g, 2, support_forge_end(&f), t).packet_count > 0;
+    }
+    assert_int_equal(answers, 3);
+    assert_int_equal(support_stats(g).syncs, 3);
+    gossip_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_strangers_are_answered_once_a_second),
         cmocka_unit_test(test_suspicion_shortens_with_confirmations_and_grows_with_the_group),
         cmocka_unit_test(test_samples_are_distinct_full_and_uniform),
         cmocka_unit_test(test_a_packet_is_filled_to_its_limit_and_not_beyond),

@@ -150,7 +150,10 @@ static void on_writable(void *ctx, struct link_stream *s)
 {
     struct task_exec *t = ctx;
 
-    (void)!task_stream_flush(s, &t->out); /* its end is told by on_closed */
+    if (task_stream_flush(s, &t->out) || t->has_result)
+        return; /* after the result nobody wants it */
+    give_up(t, -ENOMEM);
+    take_frames(t);
 }
 
 static void on_finish(void *ctx, struct link_stream *s, int status)

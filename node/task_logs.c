@@ -196,18 +196,33 @@ static void free_if_over(struct serving *s)
     free(s);
 }
 
-static void flush(struct serving *s)
+/* False: there is no memory to send what waits; the stream is cut off, so that nobody takes what
+ * came for all there is. */
+static bool flush(struct serving *s)
 {
-    if (s->stream != NULL && !task_stream_flush(s->stream, &s->waiting))
-        buf_clear(&s->waiting); /* its end is told by on_served_closed */
     if (s->stream == NULL)
-        return;
+        return true;
+    if (!task_stream_flush(s->stream, &s->waiting)) {
+        link_stream_reset(s->stream, -ENOMEM);
+        return false;
+    }
     if (s->waiting.len > 0 && s->logs != NULL)
         runtime_logs_hold(s->logs);
     else if (s->waiting.len == 0 && s->logs != NULL)
         runtime_logs_resume(s->logs);
     else if (s->waiting.len == 0)
         link_stream_finish(s->stream, s->err);
+    return true;
+}
+
+/* Nobody reads any more. */
+static void let_go(struct serving *s)
+{
+    s->stream = NULL;
+    if (s->logs != NULL)
+        runtime_logs_close(s->logs); /* on_end follows */
+    else
+        free_if_over(s);
 }
 
 static void on_record(void *owner, enum stream_source source, wall_ns time, struct slice text,
@@ -220,7 +235,8 @@ static void on_record(void *owner, enum stream_source source, wall_ns time, stru
     if (buf_append(&s->waiting, header, sizeof(header)) == 0 &&
         buf_append_slice(&s->waiting, text) < 0)
         s->waiting.len -= sizeof(header); /* a record that does not fit is left out */
-    flush(s);
+    if (!flush(s))
+        let_go(s);
 }
 
 static void on_end(void *owner, int err, const char *message)
@@ -230,7 +246,8 @@ static void on_end(void *owner, int err, const char *message)
     (void)message;
     s->logs = NULL;
     s->err = err;
-    flush(s);
+    if (!flush(s))
+        s->stream = NULL;
     free_if_over(s);
 }
 
@@ -243,7 +260,8 @@ static void on_served_data(void *ctx, struct link_stream *s, struct slice data)
 static void on_served_writable(void *ctx, struct link_stream *s)
 {
     (void)s;
-    flush(ctx);
+    if (!flush(ctx))
+        let_go(ctx);
 }
 
 static void on_served_finish(void *ctx, struct link_stream *s, int status)
@@ -255,15 +273,9 @@ static void on_served_finish(void *ctx, struct link_stream *s, int status)
 
 static void on_served_closed(void *ctx, struct link_stream *stream, int reason)
 {
-    struct serving *s = ctx;
-
     (void)stream;
     (void)reason;
-    s->stream = NULL;
-    if (s->logs != NULL)
-        runtime_logs_close(s->logs); /* on_end follows */
-    else
-        free_if_over(s);
+    let_go(ctx);
 }
 
 static int on_stream(void *ctx, const struct link_peer *from, enum link_channel channel,

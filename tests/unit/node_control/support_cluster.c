@@ -217,3 +217,41 @@ const struct task *world_task(struct world *w, const struct id *service, uint64_
         return t;
     return NULL;
 }
+
+struct id world_create(struct world *w, const char *name, uint64_t replicas, struct task_spec task,
+                       struct endpoint_spec *endpoint)
+{
+    struct replicated replicated = { .replicas = &replicas };
+    char image[] = "web:1", *text = strdup(name);
+    struct task_container container = { .image = image };
+    struct service_spec spec = {
+        .name = text, .task = task, .mode.replicated = &replicated, .endpoint = endpoint
+    };
+    struct id id;
+
+    spec.task.container = &container;
+    if (world_apply(w, admit_service_create(world_admit(w), &spec, &id)) < 0)
+        fail_msg("%s", world_error.text);
+    free(text);
+    (void)world_settle(w);
+    return id;
+}
+
+void world_change(struct world *w, const struct id *service, uint64_t replicas, const char *image,
+                  const struct update_config *update)
+{
+    const struct service *s = store_service(w->store, service);
+    struct service_spec spec;
+
+    assert_int_equal(fields_copy(&service_spec_type, &s->spec, &spec), 0);
+    assert_int_equal(str_set(&spec.task.container->image, image), 0);
+    *spec.mode.replicated->replicas = replicas;
+    if (update != NULL) {
+        spec.update = malloc(sizeof(*spec.update));
+        *spec.update = *update;
+    }
+    assert_int_equal(
+        world_apply(w, admit_service_update(world_admit(w), service, s->version.index, &spec)), 0);
+    fields_deinit(&service_spec_type, &spec);
+    (void)world_settle(w);
+}

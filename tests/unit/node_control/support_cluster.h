@@ -41,6 +41,12 @@ void world_agents(struct world *w);
 void world_report(struct world *w, const struct task *t, enum task_state state, int64_t exit_code);
 
 struct id world_service(struct world *w, const char *name, uint64_t replicas);
+/* The same with a task of the caller's, of the image web:1, and what it publishes; settles. */
+struct id world_create(struct world *w, const char *name, uint64_t replicas, struct task_spec task,
+                       struct endpoint_spec *endpoint);
+/* Another number of replicas, another image, another way to update (NULL: as it is); settles. */
+void world_change(struct world *w, const struct id *service, uint64_t replicas, const char *image,
+                  const struct update_config *update);
 size_t world_count(struct world *w, const struct id *service, enum task_state state);
 size_t world_live(struct world *w, const struct id *service);
 const struct task *world_task(struct world *w, const struct id *service, uint64_t slot);

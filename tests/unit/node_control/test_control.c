@@ -128,23 +128,6 @@ static void test_drain_replaces_before_it_stops(void **state)
     world_deinit(&w);
 }
 
-static void set_image(struct world *w, const struct id *service, const char *image,
-                      const struct update_config *update)
-{
-    const struct service *s = store_service(w->store, service);
-    struct service_spec spec;
-
-    assert_int_equal(fields_copy(&service_spec_type, &s->spec, &spec), 0);
-    assert_int_equal(str_set(&spec.task.container->image, image), 0);
-    if (update != NULL) {
-        spec.update = malloc(sizeof(*spec.update));
-        *spec.update = *update;
-    }
-    assert_int_equal(
-        world_apply(w, admit_service_update(world_admit(w), service, s->version.index, &spec)), 0);
-    fields_deinit(&service_spec_type, &spec);
-}
-
 static size_t count_image(struct world *w, const struct id *service, const char *image)
 {
     struct store_iter it;
@@ -166,8 +149,7 @@ static void test_an_update_goes_place_by_place(void **state)
     web = world_service(&w, "web", 4);
     (void)world_settle(&w);
     world_agents(&w);
-    set_image(&w, &web, "web:2", NULL);
-    (void)world_settle(&w);
+    world_change(&w, &web, 4, "web:2", NULL);
     assert_int_equal(store_service(w.store, &web)->update_status->state, UPDATE_UPDATING);
     for (size_t done = 0; done < 40 && count_image(&w, &web, "web:2") < 4; done++) {
         assert_true(count_image(&w, &web, "web:1") + count_image(&w, &web, "web:2") >= 3);
@@ -191,7 +173,7 @@ static void test_a_failing_update_rolls_back(void **state)
     web = world_service(&w, "web", 3);
     (void)world_settle(&w);
     world_agents(&w);
-    set_image(&w, &web, "broken:1", &update);
+    world_change(&w, &web, 3, "broken:1", &update);
     for (int round = 0; round < 60; round++) {
         struct store_iter it;
 

@@ -4,63 +4,11 @@
 #include <stdlib.h>
 
 #include "base/err.h"
-#include "node/control/explain.h"
 #include "tests/support/oom.h"
 #include "tests/support/unit.h"
-#include "tests/unit/node_control/support_cluster.h"
+#include "tests/unit/node_control/support_explain.h"
 
 #define ALL_MEMORY (INT64_C(8) << 30) /* of a node of the world */
-
-static struct service_why explain(struct world *w, const struct id *service)
-{
-    struct service_why why = { 0 };
-
-    assert_int_equal(explain_service(w->store, w->now.wall, service, &why), 0);
-    return why;
-}
-
-/* The first reason: of the only place that is not as it should be, or of the service. */
-static void assert_why(struct world *w, const struct id *service, enum why_code code,
-                       const char *message)
-{
-    struct service_why why = explain(w, service);
-    const struct why_reason_list *list = why.places.count > 0 ? &why.places : &why.reasons;
-
-    assert_true(list->count > 0);
-    assert_string_equal(list->items[0].message, message);
-    assert_string_equal(enum_text(&why_code_names, (int)list->items[0].code),
-                        enum_text(&why_code_names, (int)code));
-    fields_deinit(&service_why_type, &why);
-}
-
-static void assert_as_desired(struct world *w, const struct id *service)
-{
-    struct service_why why = explain(w, service);
-
-    assert_string_equal(why.message, "everything is as it should be");
-    assert_true(why.as_desired);
-    assert_int_equal(why.reasons.count + why.places.count, 0);
-    fields_deinit(&service_why_type, &why);
-}
-
-static struct id create(struct world *w, const char *name, uint64_t replicas, struct task_spec task,
-                        struct endpoint_spec *endpoint)
-{
-    struct replicated replicated = { .replicas = &replicas };
-    char image[] = "web:1", *text = strdup(name);
-    struct task_container container = { .image = image };
-    struct service_spec spec = {
-        .name = text, .task = task, .mode.replicated = &replicated, .endpoint = endpoint
-    };
-    struct id id;
-
-    spec.task.container = &container;
-    if (world_apply(w, admit_service_create(world_admit(w), &spec, &id)) < 0)
-        fail_msg("%s", world_error.text);
-    free(text);
-    (void)world_settle(w);
-    return id;
-}
 
 static struct id create_global(struct world *w, struct task_spec task)
 {
@@ -92,25 +40,6 @@ static void lose_node(struct world *w, size_t i)
     (void)world_settle(w);
 }
 
-/* As the task's node says it. */
-static void report(struct world *w, const struct task *t, enum task_state state, const char *err)
-{
-    struct reported row = { .task_id = t->id };
-    struct report r = { .sequence = 1, .tasks = { .items = &row, .count = 1 } };
-    char *text = err == NULL ? NULL : strdup(err);
-
-    row.status = (struct task_status){ .state = state, .timestamp = w->now.wall, .err = text };
-    assert_int_equal(control_reported(w->control, &t->node_id, &r, w->now), 0);
-    free(text);
-    (void)world_settle(w);
-}
-
-static void run_all(struct world *w)
-{
-    world_agents(w);
-    world_agents(w);
-}
-
 /* --- Placement */
 
 static void test_a_service_that_runs(void **state)
@@ -121,7 +50,7 @@ static void test_a_service_that_runs(void **state)
 
     (void)state;
     world_init(&w, 2);
-    web = create(&w, "web", 3, (struct task_spec){ 0 }, NULL);
+    web = world_create(&w, "web", 3, (struct task_spec){ 0 }, NULL);
     run_all(&w);
     assert_as_desired(&w, &web);
     assert_int_equal(explain_service(w.store, w.now.wall, &nobody, &why), ERR_NOT_FOUND);
@@ -167,7 +96,7 @@ static void test_each_filter_says_what_it_refuses(void **state)
         struct id id;
 
         world_init(&w, 1);
-        id = create(&w, "lost", 1, rows[i].task, NULL);
+        id = world_create(&w, "lost", 1, rows[i].task, NULL);
         assert_why(&w, &id, WHY_NO_SUITABLE_NODE, rows[i].message);
         why = explain(&w, &id);
         assert_false(why.as_desired);
@@ -195,7 +124,7 @@ static void test_nodes_that_take_no_tasks(void **state)
     set_node(&w, 1, AVAILABILITY_DRAIN);
     set_node(&w, 2, AVAILABILITY_PAUSE);
     lose_node(&w, 3);
-    id = create(&w, "lost", 1, (struct task_spec){ 0 }, NULL);
+    id = world_create(&w, "lost", 1, (struct task_spec){ 0 }, NULL);
     why = explain(&w, &id);
     filters = &why.places.items[0].filters;
     assert_int_equal(filters->count, 3); /* what refuses most comes first */
@@ -221,9 +150,9 @@ static void test_the_node_with_most_memory_is_the_example(void **state)
 
     (void)state;
     world_init(&w, 2);
-    filler = create(&w, "filler", 3, (struct task_spec){ .resources = &first }, NULL);
+    filler = world_create(&w, "filler", 3, (struct task_spec){ .resources = &first }, NULL);
     assert_int_equal(world_count(&w, &filler, TASK_ASSIGNED), 3);
-    id = create(&w, "large", 1, (struct task_spec){ .resources = &second }, NULL);
+    id = world_create(&w, "large", 1, (struct task_spec){ .resources = &second }, NULL);
     why = explain(&w, &id);
     f = &why.places.items[0].filters.items[0];
     assert_int_equal(f->wanted, ALL_MEMORY);
@@ -243,9 +172,9 @@ static void test_ports_and_replicas_per_node(void **state)
 
     (void)state;
     world_init(&w, 1);
-    spread = create(&w, "spread", 2, (struct task_spec){ .placement = &one }, NULL);
-    (void)create(&w, "open", 1, (struct task_spec){ 0 }, &endpoint);
-    late = create(&w, "late", 1, (struct task_spec){ 0 }, &endpoint);
+    spread = world_create(&w, "spread", 2, (struct task_spec){ .placement = &one }, NULL);
+    (void)world_create(&w, "open", 1, (struct task_spec){ 0 }, &endpoint);
+    late = world_create(&w, "late", 1, (struct task_spec){ 0 }, &endpoint);
     run_all(&w);
     assert_why(&w, &spread, WHY_NO_SUITABLE_NODE,
                "no suitable node: 1 of 1 already runs the most that a node may have, 1 (such as "
@@ -281,7 +210,8 @@ static void test_many_places_are_counted(void **state)
 
     (void)state;
     world_init(&w, 2);
-    id = create(&w, "many", WHY_PLACES_MAX + 7, (struct task_spec){ .resources = &memory }, NULL);
+    id = world_create(&w, "many", WHY_PLACES_MAX + 7, (struct task_spec){ .resources = &memory },
+                      NULL);
     why = explain(&w, &id);
     assert_int_equal(why.places.count, WHY_PLACES_MAX);
     assert_int_equal(why.places_left_out, 7);
@@ -306,7 +236,7 @@ static void test_a_failed_task_waits(void **state)
 
     (void)state;
     world_init(&w, 1);
-    web = create(&w, "web", 1, (struct task_spec){ .restart = &policy }, NULL);
+    web = world_create(&w, "web", 1, (struct task_spec){ .restart = &policy }, NULL);
     run_all(&w);
     report(&w, world_task(&w, &web, 1), TASK_FAILED, "non-zero exit (3)");
     run_all(&w); /* its successor is prepared */
@@ -331,7 +261,7 @@ static void test_a_missing_image(void **state)
 
     (void)state;
     world_init(&w, 1);
-    web = create(&w, "web", 1, (struct task_spec){ 0 }, NULL);
+    web = world_create(&w, "web", 1, (struct task_spec){ 0 }, NULL);
     report(&w, world_task(&w, &web, 1), TASK_REJECTED, "No such image: web:1");
     assert_why(&w, &web, WHY_IMAGE_MISSING,
                "No such image: web:1; it is tried again in 5s (attempt 1)");
@@ -353,7 +283,7 @@ static void test_a_node_that_tries_again_says_what_it_met(void **state)
 
     (void)state;
     world_init(&w, 1);
-    web = create(&w, "web", 1, (struct task_spec){ 0 }, NULL);
+    web = world_create(&w, "web", 1, (struct task_spec){ 0 }, NULL);
     report(&w, world_task(&w, &web, 1), TASK_PREPARING, "No such image: web:1");
     world_advance(&w, 7 * SECOND);
     assert_why(&w, &web, WHY_IMAGE_MISSING, "h1 keeps trying, since 7s: No such image: web:1");
@@ -372,12 +302,12 @@ static void test_what_is_given_up(void **state)
 
     (void)state;
     world_init(&w, 1);
-    id = create(&w, "none", 1, (struct task_spec){ .restart = &none }, NULL);
+    id = world_create(&w, "none", 1, (struct task_spec){ .restart = &none }, NULL);
     run_all(&w);
     report(&w, world_task(&w, &id, 1), TASK_FAILED, "killed");
     assert_why(&w, &id, WHY_GIVEN_UP,
                "the task has ended (killed) and is not restarted: the restart condition is none");
-    id = create(&w, "once", 1, (struct task_spec){ .restart = &once }, NULL);
+    id = world_create(&w, "once", 1, (struct task_spec){ .restart = &once }, NULL);
     for (int i = 0; i < 2; i++) {
         world_advance(&w, 5 * SECOND);
         (void)world_settle(&w);
@@ -398,7 +328,7 @@ static void test_a_task_that_is_lost_with_its_node(void **state)
 
     (void)state;
     world_init(&w, 2);
-    web = create(&w, "web", 1, (struct task_spec){ 0 }, NULL);
+    web = world_create(&w, "web", 1, (struct task_spec){ 0 }, NULL);
     all = create_global(&w, (struct task_spec){ 0 });
     run_all(&w);
     lost = id_equal(&world_task(&w, &web, 1)->node_id, &w.nodes[1]) ? 1 : 0;
@@ -438,7 +368,7 @@ static void test_a_network_that_is_full(void **state)
     world_init(&w, 1);
     assert_int_equal(world_apply(&w, admit_network_create(world_admit(&w), &spec, &network)), 0);
     (void)world_settle(&w);
-    id = create(&w, "crowd", 6, (struct task_spec){ .networks = { &target, 1 } }, NULL);
+    id = world_create(&w, "crowd", 6, (struct task_spec){ .networks = { &target, 1 } }, NULL);
     run_all(&w);
     why = explain(&w, &id);
     assert_true(why.places.count > 0 && why.places.count < 6);
@@ -459,155 +389,11 @@ static void test_no_port_is_left_to_publish(void **state)
     for (size_t i = 0; i < ARRAY_LEN(ports); i++)
         ports[i] = (struct port){ .target_port = (uint32_t)i + 1 };
     world_init(&w, 1);
-    (void)create(&w, "first", 1, (struct task_spec){ 0 }, &endpoint);
-    (void)create(&w, "second", 1, (struct task_spec){ 0 }, &endpoint);
-    id = create(&w, "third", 1, (struct task_spec){ 0 }, &endpoint);
+    (void)world_create(&w, "first", 1, (struct task_spec){ 0 }, &endpoint);
+    (void)world_create(&w, "second", 1, (struct task_spec){ 0 }, &endpoint);
+    id = world_create(&w, "third", 1, (struct task_spec){ 0 }, &endpoint);
     assert_why(&w, &id, WHY_NO_FREE_PORT,
                "no port is left to publish: no published port between 30000 and 32767 is free");
-    world_deinit(&w);
-}
-
-/* --- Updates */
-
-static void change(struct world *w, const struct id *service, uint64_t replicas, const char *image,
-                   const struct update_config *update)
-{
-    const struct service *s = store_service(w->store, service);
-    struct service_spec spec;
-
-    assert_int_equal(fields_copy(&service_spec_type, &s->spec, &spec), 0);
-    assert_int_equal(str_set(&spec.task.container->image, image), 0);
-    *spec.mode.replicated->replicas = replicas;
-    if (update != NULL) {
-        spec.update = malloc(sizeof(*spec.update));
-        *spec.update = *update;
-    }
-    assert_int_equal(
-        world_apply(w, admit_service_update(world_admit(w), service, s->version.index, &spec)), 0);
-    fields_deinit(&service_spec_type, &spec);
-    (void)world_settle(w);
-}
-
-static void test_scaled_to_zero(void **state)
-{
-    struct world w;
-    struct service_why why;
-    struct id web;
-
-    (void)state;
-    world_init(&w, 1);
-    web = create(&w, "web", 2, (struct task_spec){ 0 }, NULL);
-    run_all(&w);
-    change(&w, &web, 0, "web:1", NULL);
-    why = explain(&w, &web);
-    assert_false(why.as_desired);
-    assert_int_equal(why.reasons.items[1].code, WHY_STOPPING);
-    assert_string_equal(why.reasons.items[1].message, "2 tasks are still to stop (such as one on "
-                                                      "h1)");
-    fields_deinit(&service_why_type, &why);
-    run_all(&w);
-    why = explain(&w, &web);
-    assert_true(why.as_desired);
-    assert_int_equal(why.reasons.count, 1);
-    assert_int_equal(why.reasons.items[0].code, WHY_SCALED_TO_ZERO);
-    fields_deinit(&service_why_type, &why);
-    world_deinit(&w);
-}
-
-static void test_an_update_on_its_way(void **state)
-{
-    struct world w;
-    struct id web;
-    struct service_why why;
-
-    (void)state;
-    world_init(&w, 1);
-    web = create(&w, "web", 2, (struct task_spec){ 0 }, NULL);
-    run_all(&w);
-    change(&w, &web, 2, "web:2", NULL);
-    why = explain(&w, &web);
-    assert_int_equal(why.reasons.items[0].code, WHY_UPDATING);
-    assert_string_equal(why.reasons.items[0].message,
-                        "the update goes on (update in progress): of 2 tasks 1 wait for their turn,"
-                        " and of those replaced 1 have yet to prove themselves");
-    assert_int_equal(why.places.count, 2);
-    assert_int_equal(why.places.items[0].code, WHY_WAITS_FOR_PREDECESSOR);
-    assert_string_equal(why.places.items[1].message,
-                        "runs on h1 with the spec of before; it is replaced when its turn comes");
-    fields_deinit(&service_why_type, &why);
-    for (int i = 0; i < 8; i++)
-        world_agents(&w);
-    assert_why(&w, &web, WHY_UPDATE_MONITORED,
-               "every task is replaced; a failure within the next 5s still counts against the "
-               "update");
-    world_advance(&w, 6 * SECOND);
-    (void)world_settle(&w);
-    assert_as_desired(&w, &web);
-    world_deinit(&w);
-}
-
-/* The new spec's tasks fail until the update gives up and all is at rest. */
-static void fail_update(struct world *w, const struct id *web, enum failure_action action)
-{
-    const struct update_config update = { .parallelism = 1, .failure_action = action };
-
-    change(w, web, 2, "broken:1", &update);
-    for (int round = 0; round < 30; round++) {
-        struct store_iter it;
-
-        STORE_EACH_OF_SERVICE(&it, w->store, web, t)
-        if (strcmp(t->spec.container->image, "broken:1") == 0 && t->status.state >= TASK_ASSIGNED &&
-            t->status.state < TASK_FAILED && t->desired_state == TASK_RUNNING) {
-            report(w, t, TASK_FAILED, "it is broken");
-            break;
-        }
-        world_agents(w);
-        world_advance(w, SECOND);
-        (void)world_settle(w);
-    }
-}
-
-static void test_an_update_that_is_rolled_back(void **state)
-{
-    struct world w;
-    struct service_why why;
-    struct id web;
-
-    (void)state;
-    world_init(&w, 1);
-    web = create(&w, "web", 2, (struct task_spec){ 0 }, NULL);
-    run_all(&w);
-    fail_update(&w, &web, FAILURE_ROLLBACK);
-    why = explain(&w, &web);
-    assert_true(why.as_desired);
-    assert_int_equal(why.reasons.count, 1);
-    assert_int_equal(why.reasons.items[0].code, WHY_ROLLED_BACK);
-    assert_string_equal(
-        why.reasons.items[0].message,
-        "the update was rolled back after 1 failed task; the last said: it is broken");
-    fields_deinit(&service_why_type, &why);
-    world_deinit(&w);
-}
-
-static void test_an_update_that_is_paused(void **state)
-{
-    struct world w;
-    struct service_why why;
-    struct id web;
-
-    (void)state;
-    world_init(&w, 1);
-    web = create(&w, "web", 2, (struct task_spec){ 0 }, NULL);
-    run_all(&w);
-    fail_update(&w, &web, FAILURE_PAUSE);
-    why = explain(&w, &web);
-    assert_false(why.as_desired);
-    assert_int_equal(why.reasons.items[0].code, WHY_UPDATE_PAUSED);
-    assert_string_equal(why.reasons.items[0].message,
-                        "the update is paused (update paused due to failure or early termination "
-                        "of task (1 of 2)): change the service, or roll it back");
-    assert_int_equal(why.places.items[why.places.count - 1].code, WHY_OUTDATED);
-    fields_deinit(&service_why_type, &why);
     world_deinit(&w);
 }
 
@@ -625,7 +411,7 @@ static void test_memory_that_runs_out_is_an_error(void **state)
 
     (void)state;
     world_init(&w, 2);
-    id = create(&w, "lost", 2, (struct task_spec){ .placement = &constrained }, NULL);
+    id = world_create(&w, "lost", 2, (struct task_spec){ .placement = &constrained }, NULL);
     do {
         int rc;
 
@@ -650,7 +436,7 @@ static void test_long_errors_stay_text(void **state)
 
     (void)state;
     world_init(&w, 1);
-    web = create(&w, "web", 1, (struct task_spec){ 0 }, NULL);
+    web = world_create(&w, "web", 1, (struct task_spec){ 0 }, NULL);
     for (size_t offset = 0; offset < 3; offset++) {
         memset(err, 'x', sizeof(err));
         for (size_t i = offset; i + 3 < sizeof(err); i += 3)
@@ -684,10 +470,6 @@ int main(void)
         cmocka_unit_test(test_a_task_that_is_lost_with_its_node),
         cmocka_unit_test(test_a_network_that_is_full),
         cmocka_unit_test(test_no_port_is_left_to_publish),
-        cmocka_unit_test(test_scaled_to_zero),
-        cmocka_unit_test(test_an_update_on_its_way),
-        cmocka_unit_test(test_an_update_that_is_rolled_back),
-        cmocka_unit_test(test_an_update_that_is_paused),
         cmocka_unit_test(test_memory_that_runs_out_is_an_error),
         cmocka_unit_test(test_long_errors_stay_text),
     };

@@ -23,25 +23,6 @@ static void set_node(struct world *w, size_t i, enum availability availability, 
     (void)world_settle(w);
 }
 
-static struct id place(struct world *w, const char *name, uint64_t replicas, struct task_spec task,
-                       struct endpoint_spec *endpoint)
-{
-    struct replicated replicated = { .replicas = &replicas };
-    char image[] = "web:1", *text = strdup(name);
-    struct task_container container = { .image = image };
-    struct service_spec spec = {
-        .name = text, .task = task, .mode.replicated = &replicated, .endpoint = endpoint
-    };
-    struct id id;
-
-    spec.task.container = &container;
-    if (world_apply(w, admit_service_create(world_admit(w), &spec, &id)) < 0)
-        fail_msg("%s", world_error.text);
-    free(text);
-    (void)world_settle(w);
-    return id;
-}
-
 /* Of the one task that is pending. */
 static const char *reason(struct world *w, const struct id *service)
 {
@@ -82,7 +63,7 @@ static void test_each_refusal_has_its_words(void **state)
         struct id id;
 
         world_init(&w, 2);
-        id = place(&w, "lost", 1, rows[i].task, NULL);
+        id = world_create(&w, "lost", 1, rows[i].task, NULL);
         assert_string_equal(reason(&w, &id), rows[i].reason);
         world_deinit(&w);
     }
@@ -100,7 +81,7 @@ static void test_what_refuses_most_nodes_is_said_first(void **state)
     (void)state;
     world_init(&w, 4);
     set_node(&w, 1, AVAILABILITY_PAUSE, NULL);
-    id = place(&w, "lost", 1, (struct task_spec){ .placement = &constrained }, NULL);
+    id = world_create(&w, "lost", 1, (struct task_spec){ .placement = &constrained }, NULL);
     assert_string_equal(reason(&w, &id),
                         "no suitable node (scheduling constraints not satisfied on 3 nodes; "
                         "1 node not available for new tasks)");
@@ -112,8 +93,9 @@ static void test_what_refuses_most_nodes_is_said_first(void **state)
     assert_int_equal(world_count(&w, &id, TASK_ASSIGNED), 1);
     assert_null(world_task(&w, &id, 1)->status.err); /* and goes when it no longer holds */
 
-    id = place(&w, "large", 1,
-               (struct task_spec){ .placement = &constrained, .resources = &resources }, NULL);
+    id = world_create(&w, "large", 1,
+                      (struct task_spec){ .placement = &constrained, .resources = &resources },
+                      NULL);
     assert_string_equal(reason(&w, &id), "no suitable node (3 nodes not available for new tasks; "
                                          "insufficient resources on 1 node)");
     world_deinit(&w);
@@ -129,10 +111,10 @@ static void test_too_many_for_a_node(void **state)
 
     (void)state;
     world_init(&w, 2);
-    id = place(&w, "spread", 3, (struct task_spec){ .placement = &one }, NULL);
+    id = world_create(&w, "spread", 3, (struct task_spec){ .placement = &one }, NULL);
     assert_int_equal(world_count(&w, &id, TASK_ASSIGNED), 2);
     assert_string_equal(reason(&w, &id), "no suitable node (max replicas per node limit exceed)");
-    id = place(&w, "open", 3, (struct task_spec){ 0 }, &endpoint);
+    id = world_create(&w, "open", 3, (struct task_spec){ 0 }, &endpoint);
     assert_int_equal(world_count(&w, &id, TASK_ASSIGNED), 2);
     assert_string_equal(reason(&w, &id),
                         "no suitable node (host-mode port already in use on 2 nodes)");
@@ -149,8 +131,8 @@ static void test_reservations_are_held_while_a_task_runs(void **state)
 
     (void)state;
     world_init(&w, 1);
-    first = place(&w, "first", 2, (struct task_spec){ .resources = &resources }, NULL);
-    second = place(&w, "second", 1, (struct task_spec){ .resources = &resources }, NULL);
+    first = world_create(&w, "first", 2, (struct task_spec){ .resources = &resources }, NULL);
+    second = world_create(&w, "second", 1, (struct task_spec){ .resources = &resources }, NULL);
     assert_string_equal(reason(&w, &second), "no suitable node (insufficient resources on 1 node)");
     assert_int_equal(world_apply(&w, admit_service_remove(world_admit(&w), &first)), 0);
     (void)world_settle(&w);
@@ -176,7 +158,8 @@ static void test_open_ports_are_all_different(void **state)
         const struct port_list *given;
 
         ports[2].published_port = first + 1;
-        id = place(&w, first == 30000 ? "one" : "two", 1, (struct task_spec){ 0 }, &endpoint);
+        id =
+            world_create(&w, first == 30000 ? "one" : "two", 1, (struct task_spec){ 0 }, &endpoint);
         given = &store_service(w.store, &id)->endpoint.ports;
         assert_int_equal(given->items[0].published_port, first);
         assert_int_equal(given->items[1].published_port, first + 2);
@@ -198,7 +181,7 @@ static void test_a_port_that_is_added_leaves_the_others_theirs(void **state)
 
     (void)state;
     world_init(&w, 1);
-    id = place(&w, "one", 1, (struct task_spec){ 0 }, &endpoint);
+    id = world_create(&w, "one", 1, (struct task_spec){ 0 }, &endpoint);
     s = store_service(w.store, &id);
     assert_int_equal(fields_copy(&service_spec_type, &s->spec, &spec), 0);
     added = LIST_ADD(&spec.endpoint->ports);

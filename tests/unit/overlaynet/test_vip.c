@@ -138,6 +138,9 @@ static void test_a_plan_s_hash_tells_what_is_in_it(void **state)
     plan_sandbox("blue", 0);
     after = vip_plan_hash(&plan, &seed);
     assert_true(after != before);
+    services_add_service(&table, "blue", "idle", OVERLAY_VIP, "10.0.0.200"); /* must refuse */
+    plan_sandbox("blue", 0);
+    assert_true(vip_plan_hash(&plan, &seed) != after);
 }
 
 int main(void)

@@ -121,7 +121,7 @@ void world_fail(struct world *w, const char *format, ...) PRINTF_LIKE(2, 3);
 struct computer *computer_by_id(const struct world *w, const struct id *id);
 struct computer *computer_of_loop(const uv_loop_t *loop);
 
-/* --- cluster_daemon.c: one life */
+/* --- cluster_daemon.c, cluster_daemon_end.c: one life */
 void daemon_start(struct computer *c);
 void daemon_kill(struct computer *c, enum disk_mem_crash_mode mode); /* the kernel lives on */
 void daemon_stop(struct computer *c);                                /* politely; takes a while */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -17,12 +18,21 @@ struct host {
     size_t tasks;          /* of all services */
     size_t service_tasks;  /* of the service being placed */
     size_t service_failed; /* lately */
+    size_t replaced;       /* of service_tasks, those that end once the task being placed runs */
+};
+
+/* A task in service_tasks. */
+struct seat {
+    uint64_t slot;
+    struct host *host;
 };
 
 struct schedule {
     struct host *hosts;
     size_t host_count;
-    struct id service; /* whose counts are in service_tasks */
+    struct id service;  /* whose counts are in service_tasks */
+    struct seat *seats; /* of that service, by slot */
+    size_t seat_count;
 };
 
 /* --- Counting */
@@ -92,6 +102,13 @@ static bool failed_lately(const struct plan *p, const struct task *t)
            p->now.wall - t->status.timestamp < RECENT_FAILURE_NS;
 }
 
+static int compare_seats(const void *a, const void *b)
+{
+    const struct seat *x = a, *y = b;
+
+    return (x->slot > y->slot) - (x->slot < y->slot);
+}
+
 /* Counts of one service are gathered when its first task is placed. */
 static void count_service(struct schedule *s, struct plan *p, const struct id *service)
 {
@@ -103,16 +120,47 @@ static void count_service(struct schedule *s, struct plan *p, const struct id *s
     for (size_t i = 0; i < s->host_count; i++)
         s->hosts[i].service_tasks = s->hosts[i].service_failed = 0;
     tasks = plan_tasks_of_service(p, service);
+    s->seats = arena_alloc(&p->arena, tasks.count + 1, sizeof(*s->seats));
+    s->seat_count = 0;
+    if (s->seats == NULL) {
+        p->err = -ENOMEM;
+        return;
+    }
     for (size_t i = 0; i < tasks.count; i++) {
-        struct host *h = find_host(s, &tasks.items[i]->node_id);
+        const struct task *t = tasks.items[i];
+        struct host *h = find_host(s, &t->node_id);
 
         if (h == NULL)
             continue;
-        if (tasks.items[i]->desired_state <= TASK_COMPLETE &&
-            !task_state_is_terminal(tasks.items[i]->status.state))
+        if (t->desired_state <= TASK_COMPLETE && !task_state_is_terminal(t->status.state)) {
+            s->seats[s->seat_count++] = (struct seat){ .slot = t->slot, .host = h };
             h->service_tasks++;
-        h->service_failed += failed_lately(p, tasks.items[i]);
+        }
+        h->service_failed += failed_lately(p, t);
     }
+    qsort(s->seats, s->seat_count, sizeof(*s->seats), compare_seats);
+}
+
+/* Marks what `t` replaces, so that an update that starts first leaves the spread as it is.  A
+ * global service's tasks stay where they are. */
+static void mark_replaced(struct schedule *s, const struct task *t)
+{
+    size_t first = 0, end = s->seat_count;
+
+    for (size_t i = 0; i < s->host_count; i++)
+        s->hosts[i].replaced = 0;
+    if (t->slot == 0)
+        return;
+    while (first < end) {
+        size_t middle = first + (end - first) / 2;
+
+        if (s->seats[middle].slot < t->slot)
+            first = middle + 1;
+        else
+            end = middle;
+    }
+    for (; first < s->seat_count && s->seats[first].slot == t->slot; first++)
+        s->seats[first].host->replaced++;
 }
 
 /* --- Filters */
@@ -272,14 +320,14 @@ static size_t spread_load(const struct schedule *s, const struct task *t, const 
             same = strcmp(spread_value(pref, s->hosts[i].node), spread_value(pref, h->node)) == 0;
         }
         if (same)
-            load += s->hosts[i].service_tasks;
+            load += s->hosts[i].service_tasks - s->hosts[i].replaced;
     }
     return load;
 }
 
 static size_t service_load(const struct host *h)
 {
-    return h->service_tasks + (h->service_failed >= RECENT_FAILURES_MAX ? FULL : 0);
+    return h->service_tasks - h->replaced + (h->service_failed >= RECENT_FAILURES_MAX ? FULL : 0);
 }
 
 static bool is_better(const struct schedule *s, const struct task *t, const struct host *a,
@@ -380,6 +428,7 @@ void schedule_task(struct schedule *s, struct plan *p, const struct id *task_id)
     if (t == NULL || t->status.state != TASK_PENDING)
         return;
     count_service(s, p, &t->service_id);
+    mark_replaced(s, t);
     for (size_t i = 0; i < s->host_count; i++) {
         struct host *h = &s->hosts[i];
         enum filter f;

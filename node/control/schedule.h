@@ -3,7 +3,8 @@
  * Filters say where a task may run at all, in this order: ready and active, reservations,
  * constraints, platform, host ports, replicas per node. Scores choose among those: the spread
  * preferences first, then fewest tasks of the service (a node on which it failed lately
- * counts as full), then fewest tasks, then least reserved, then the id. */
+ * counts as full; the task that this one replaces does not count), then fewest tasks, then least
+ * reserved, then the id. */
 #ifndef NODE_CONTROL_SCHEDULE_H
 #define NODE_CONTROL_SCHEDULE_H
 

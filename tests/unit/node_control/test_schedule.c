@@ -142,6 +142,54 @@ static void test_reservations_are_held_while_a_task_runs(void **state)
     world_deinit(&w);
 }
 
+static size_t running_on(struct world *w, const struct id *service, const struct id *node)
+{
+    struct store_iter it;
+    size_t count = 0;
+
+    STORE_EACH_OF_SERVICE(&it, w->store, service, t)
+    count += t->desired_state == TASK_RUNNING && id_equal(&t->node_id, node);
+    return count;
+}
+
+/* With start-first the old task runs until the new one does; it must not push the new one aside,
+ * to a node that has less to do otherwise. */
+static void test_an_update_keeps_the_spread(void **state)
+{
+    char west[] = "node.labels.zone==west", *constraints[] = { west };
+    struct placement in_west = { .constraints = { constraints, 1 } };
+    struct update_config start_first = { .parallelism = 1, .order = ORDER_START_FIRST };
+    char descriptor[] = "node.labels.zone";
+    struct spread zone = { .descriptor = descriptor };
+    struct placement_preference preference = { .spread = &zone };
+    struct placement placement = { .preferences = { &preference, 1 } };
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) { /* by a preference, and without */
+        struct task_spec task = { .placement = i == 0 ? &placement : NULL };
+        struct world w;
+        struct id id;
+
+        world_init(&w, 2);
+        set_node(&w, 0, AVAILABILITY_ACTIVE, "east");
+        set_node(&w, 1, AVAILABILITY_ACTIVE, "west");
+        (void)world_create(&w, "busy", 3, (struct task_spec){ .placement = &in_west }, NULL);
+        id = world_create(&w, "web", 2, task, NULL);
+        world_agents(&w);
+        for (char image[] = "web:2"; image[4] < '5'; image[4]++) {
+            world_change(&w, &id, 2, image, &start_first);
+            for (int turn = 0; turn < 20; turn++) {
+                world_agents(&w);
+                world_advance(&w, SECOND);
+            }
+            assert_int_equal(world_live(&w, &id), 2);
+            assert_int_equal(running_on(&w, &id, &w.nodes[0]), 1);
+            assert_int_equal(running_on(&w, &id, &w.nodes[1]), 1);
+        }
+        world_deinit(&w);
+    }
+}
+
 /* Also of one service, and none that the service asks for by number. */
 static void test_open_ports_are_all_different(void **state)
 {
@@ -205,6 +253,7 @@ int main(void)
         cmocka_unit_test(test_what_refuses_most_nodes_is_said_first),
         cmocka_unit_test(test_too_many_for_a_node),
         cmocka_unit_test(test_reservations_are_held_while_a_task_runs),
+        cmocka_unit_test(test_an_update_keeps_the_spread),
         cmocka_unit_test(test_open_ports_are_all_different),
         cmocka_unit_test(test_a_port_that_is_added_leaves_the_others_theirs),
     };

@@ -176,6 +176,26 @@ static int edit_cluster(struct admit *a, struct cluster *copy)
     return fields_copy(&cluster_type, c, copy);
 }
 
+/* What Docker lets people choose and this cluster decides by itself. Nobody shall believe that it
+ * is obeyed. */
+static int refuse_what_is_no_setting(struct admit *a, const struct cluster_spec *spec)
+{
+    const struct raft_spec *raft = &spec->raft;
+
+    if (raft->snapshot_interval != 0 || raft->trailing_entries != 0 ||
+        (raft->keep_old_snapshots != NULL && *raft->keep_old_snapshots != 0))
+        return refuse(a, ERR_INVALID,
+                      "raft's snapshots are not a setting: they follow the size of the log; leave "
+                      "their interval and number out");
+    if (raft->election_tick != 0 || raft->heartbeat_tick != 0)
+        return refuse(a, ERR_INVALID, "raft's ticks are not a setting: leave them out");
+    if (spec->dispatcher.heartbeat_period != 0)
+        return refuse(a, ERR_INVALID,
+                      "the dispatcher's heartbeat is not a setting: members notice a lost node "
+                      "themselves, within seconds; leave it out");
+    return 0;
+}
+
 int admit_cluster_spec(struct admit *a, const struct cluster_spec *spec)
 {
     if (spec->name != NULL && strcmp(spec->name, "default") != 0)
@@ -185,7 +205,7 @@ int admit_cluster_spec(struct admit *a, const struct cluster_spec *spec)
     if (spec->encryption.auto_lock) /* nobody shall believe that keys are locked that are not */
         return refuse(a, ERR_INVALID,
                       "autolock is not supported: encrypt the disks that managers keep state on");
-    return 0;
+    return refuse_what_is_no_setting(a, spec);
 }
 
 /* Refused here, it would have to be refused by every node. */

@@ -1,8 +1,6 @@
 /* Tasks that have ended. Some are kept at each place, for people to look at. */
 #include "node/control/service.h"
 
-#define HISTORY_DEFAULT 5
-
 static bool is_reapable(struct plan *p, const struct task *t)
 {
     return t->status.state < TASK_ASSIGNED || task_is_dead(p, t);
@@ -13,7 +11,7 @@ static size_t history_limit(const struct plan *p)
     const struct cluster *c = store_the_cluster(p->store);
 
     if (c == NULL || c->spec.orchestration.task_history == NULL)
-        return HISTORY_DEFAULT;
+        return TASK_HISTORY_DEFAULT;
     return *c->spec.orchestration.task_history < 0 ? SIZE_MAX
                                                    : (size_t)*c->spec.orchestration.task_history;
 }

@@ -6,8 +6,9 @@
 
 #include "node/object/common.h"
 
+#define TASK_HISTORY_DEFAULT 5 /* ended tasks kept at each place */
 #define ORCHESTRATION_FIELDS(X, S) \
-    X(S, 1, OPT_I64, ANY, task_history, "TaskHistoryRetentionLimit", OPTIONAL) /* default 5 */
+    X(S, 1, OPT_I64, ANY, task_history, "TaskHistoryRetentionLimit", OPTIONAL)
 FIELDS_STRUCT(orchestration, ORCHESTRATION_FIELDS);
 
 #define RAFT_SPEC_FIELDS(X, S)                                                  \

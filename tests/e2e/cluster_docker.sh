@@ -43,6 +43,8 @@ says 'This node joined a swarm as a manager' docker_on 2 swarm join --token "$(d
 says 'This node joined a swarm as a worker' docker_on 3 swarm join --token "$(d swarm join-token -q worker)" "$(address 1):2377"
 says 'Swarm: active' d info
 refuses 'autolock is not supported' d swarm update --autolock=true
+refuses 'heartbeat is not a setting' d swarm update --dispatcher-heartbeat 1s
+says 'Task History Retention Limit: 5' d info
 refuses 'minimum certificate expiry time is 1h0m0s' d swarm update --cert-expiry 10m
 says 'Swarm updated' d swarm update --cert-expiry 48h
 says 'BEGIN PUBLIC KEY' d swarm ca

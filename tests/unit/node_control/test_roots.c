@@ -197,34 +197,6 @@ static void test_a_root_without_a_signature_is_refused(void **state)
     world_deinit(&w);
 }
 
-static void test_autolock_is_refused_not_ignored(void **state)
-{
-    struct cluster_spec spec = { .encryption = { .auto_lock = true } };
-    struct world w;
-
-    (void)state;
-    world_init(&w, 1);
-    assert_int_equal(world_apply(&w, admit_cluster_update(world_admit(&w), version_of(&w), &spec)),
-                     ERR_INVALID);
-    assert_non_null(strstr(world_error.text, "autolock"));
-    world_deinit(&w);
-}
-
-static void test_a_validity_below_an_hour_is_refused(void **state)
-{
-    struct cluster_spec spec = { .ca = { .node_cert_expiry = 3600 * SECOND - 1 } };
-    struct world w;
-
-    (void)state;
-    world_init(&w, 1);
-    assert_int_equal(world_apply(&w, admit_cluster_update(world_admit(&w), version_of(&w), &spec)),
-                     ERR_INVALID);
-    spec.ca.node_cert_expiry++;
-    assert_int_equal(world_apply(&w, admit_cluster_update(world_admit(&w), version_of(&w), &spec)),
-                     0);
-    world_deinit(&w);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,8 +207,6 @@ int main(void)
         cmocka_unit_test(test_a_node_may_not_go_back_to_an_older_root_and_end_it),
         cmocka_unit_test(test_rotations_pile_up_to_the_limit_and_end_together),
         cmocka_unit_test(test_a_root_without_a_signature_is_refused),
-        cmocka_unit_test(test_autolock_is_refused_not_ignored),
-        cmocka_unit_test(test_a_validity_below_an_hour_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

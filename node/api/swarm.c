@@ -1,5 +1,6 @@
 /* node/api/swarm.c - /swarm: becoming and being a member of a cluster. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <sodium.h>
 
@@ -182,6 +183,35 @@ void handle_swarm_unlock(struct request *r)
 
 /* --- The cluster object --------------------------------------------------------------------- */
 
+/* What the spec leaves open, as it is understood. */
+static int insert_defaults(json_t *spec, const struct cluster_spec *s)
+{
+    json_t *orchestration = json_object_get(spec, "Orchestration");
+    json_t *ca = json_object_get(spec, "CAConfig");
+    int rc = 0;
+
+    if (s->orchestration.task_history == NULL)
+        rc |= json_object_set_new(orchestration, "TaskHistoryRetentionLimit",
+                                  json_integer(TASK_HISTORY_DEFAULT));
+    if (s->ca.node_cert_expiry == 0)
+        rc |= json_object_set_new(ca, "NodeCertExpiry", json_integer(CERT_VALIDITY_NS));
+    return rc;
+}
+
+/* A client that read a spec sends the defaults back with it: what was left open stays open. */
+static void drop_defaults(struct cluster_spec *spec, const struct cluster_spec *held)
+{
+    int64_t *history = spec->orchestration.task_history;
+
+    if (held->orchestration.task_history == NULL && history != NULL &&
+        *history == TASK_HISTORY_DEFAULT) {
+        free(history);
+        spec->orchestration.task_history = NULL;
+    }
+    if (held->ca.node_cert_expiry == 0 && spec->ca.node_cert_expiry == CERT_VALIDITY_NS)
+        spec->ca.node_cert_expiry = 0;
+}
+
 json_t *swarm_json(const struct request *r, const struct cluster *c)
 {
     json_t *json = NULL;
@@ -192,6 +222,7 @@ json_t *swarm_json(const struct request *r, const struct cluster *c)
         return NULL;
     if (c->subnet_size == 0)
         rc |= json_object_set_new(json, "SubnetSize", json_integer(SUBNET_SIZE_DEFAULT));
+    rc |= insert_defaults(json_object_get(json, "Spec"), &c->spec);
     rc |= json_object_set_new(json, "TLSInfo",
                               c->roots.count == 0 ? json_object()
                                                   : tls_info_json(c->roots.items[0].public_key));
@@ -341,6 +372,8 @@ void handle_swarm_update(struct request *r)
 
     if (!request_version(r, &version) || !request_parse(r, &cluster_spec_type, &spec))
         return;
+    if (c != NULL)
+        drop_defaults(&spec, &c->spec);
     request_admit(r, &a);
     if (what < 0 || (what > 0 && c != NULL && !fields_equal(&cluster_spec_type, &spec, &c->spec))) {
         (void)snprintf(r->err.text, sizeof(r->err.text),

@@ -77,7 +77,7 @@ static void test_outside_a_cluster_managers_paths_say_how_to_join(void **state)
 static void test_init_inspect_and_leave(void **state)
 {
     struct world w;
-    json_t *json;
+    json_t *json, *spec;
 
     (void)state;
     world_open(&w);
@@ -93,6 +93,13 @@ static void test_init_inspect_and_leave(void **state)
     assert_string_not_equal(text_at(json_object_get(json, "JoinTokens"), "Worker"),
                             text_at(json_object_get(json, "JoinTokens"), "Manager"));
     assert_int_equal(json_integer_value(json_object_get(json, "SubnetSize")), 24);
+    spec = json_object_get(json, "Spec");
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(spec, "Orchestration"),
+                                                        "TaskHistoryRetentionLimit")),
+                     5);
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(spec, "CAConfig"), "NodeCertExpiry")),
+        INT64_C(90) * 24 * 3600 * 1000000000);
     json_decref(json);
     json = ask_json(&w, "GET", "/info", NULL, 200);
     assert_string_equal(text_at(json_object_get(json, "Swarm"), "LocalNodeState"), "active");

@@ -124,11 +124,15 @@ const char *request_header(const struct request *r, const char *name);
 bool request_flag(const struct request *r, const char *name);
 /* Answers 400 itself and returns false when it is not there or not a number. */
 bool request_version(struct request *r, uint64_t *out);
-/* A time: seconds, RFC 3339, or "10m" ago; absent is 0. False: none of them. */
+/* A time: seconds, RFC 3339, or "10m" ago. False: none of them. */
+bool moment_parse(const char *text, wall_ns *out);
+/* The same of a query parameter; absent is 0. */
 bool request_moment(const struct request *r, const char *name, wall_ns *out);
 /* "h" and "w" of a terminal's window. False: answered. */
 bool request_window(struct request *r, uint16_t *rows, uint16_t *columns);
 bool request_filters(struct request *r, struct filters *out, const char *const *known);
+/* The filter "until": only what is older goes; absent is now. False: answered, and `f` is empty. */
+bool prune_until(struct request *r, struct filters *f, wall_ns *out);
 
 /* Reads the body by its field table; on failure answers and returns false, `out` is zero then. */
 bool request_parse(struct request *r, const struct fields *type, void *out);

@@ -170,15 +170,16 @@ void handle_network_remove(struct request *r)
 /* Removes what no service and no task refers to, all in one transaction. */
 void handle_network_prune(struct request *r)
 {
-    static const char *const known[] = { "label", NULL };
+    static const char *const known[] = { "label", "until", NULL };
     const struct store *store = request_store(r);
     struct admit a = { 0 };
     struct filters f;
     struct store_iter it;
+    wall_ns until;
     json_t *names;
     int rc = 0;
 
-    if (!request_filters(r, &f, known))
+    if (!request_filters(r, &f, known) || !prune_until(r, &f, &until))
         return;
     names = json_array();
     if (store == NULL) {
@@ -189,7 +190,8 @@ void handle_network_prune(struct request *r)
     request_admit(r, &a);
     STORE_EACH(&it, store, OBJECT_NETWORK, struct network, n)
     {
-        if (rc < 0 || is_used(store, n) || !filters_labels(&f, "label", &n->spec.labels))
+        if (rc < 0 || n->created_at > until || is_used(store, n) ||
+            !filters_labels(&f, "label", &n->spec.labels))
             continue;
         rc = admit_network_remove(&a, &n->id);
         if (rc == 0 && json_array_append_new(names, json_string(n->spec.name)) < 0)

@@ -257,18 +257,16 @@ bool request_version(struct request *r, uint64_t *out)
     return true;
 }
 
-bool request_moment(const struct request *r, const char *name, wall_ns *out)
+bool moment_parse(const char *text, wall_ns *out)
 {
-    const char *text = request_query(r, name);
     char *end;
     int64_t ago;
     double seconds;
 
-    *out = 0;
-    if (text == NULL || text[0] == '\0' || time_parse(slice_of_str(text), out) == 0)
+    if (time_parse(slice_of_str(text), out) == 0)
         return true;
     seconds = strtod(text, &end);
-    if (*end == '\0' && seconds >= 0 && seconds < 9e9) {
+    if (end != text && *end == '\0' && seconds >= 0 && seconds < 9e9) {
         *out = (wall_ns)(seconds * 1e9);
         return true;
     }
@@ -276,6 +274,14 @@ bool request_moment(const struct request *r, const char *name, wall_ns *out)
         return false;
     *out = api_wall_now() - ago;
     return true;
+}
+
+bool request_moment(const struct request *r, const char *name, wall_ns *out)
+{
+    const char *text = request_query(r, name);
+
+    *out = 0;
+    return text == NULL || text[0] == '\0' || moment_parse(text, out);
 }
 
 bool request_window(struct request *r, uint16_t *rows, uint16_t *columns)

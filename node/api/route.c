@@ -75,6 +75,7 @@ static const struct route routes[] = {
 
     { "GET", "containers/json", ROUTE_LOCAL, handle_container_list },
     { "POST", "containers/create", ROUTE_LOCAL, handle_container_create },
+    { "POST", "containers/prune", ROUTE_LOCAL, handle_container_prune },
     { "GET", "containers/*/json", ROUTE_LOCAL, handle_container_inspect },
     { "GET", "containers/*/logs", ROUTE_LOCAL, handle_container_logs },
     { "GET", "containers/*/stats", ROUTE_LOCAL, handle_container_stats },
@@ -95,9 +96,11 @@ static const struct route routes[] = {
 
     { "GET", "volumes", ROUTE_LOCAL, handle_volume_list },
     { "POST", "volumes/create", ROUTE_LOCAL, handle_volume_create },
+    { "POST", "volumes/prune", ROUTE_LOCAL, handle_volume_prune },
     { "GET", "volumes/*", ROUTE_LOCAL, handle_volume_inspect },
     { "DELETE", "volumes/*", ROUTE_LOCAL, handle_volume_remove },
     { "GET", "system/df", ROUTE_LOCAL, handle_df },
+    { "POST", "build/prune", ROUTE_LOCAL, handle_build_prune },
 };
 
 int route_version(const char **path, unsigned *minor)

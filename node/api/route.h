@@ -129,5 +129,9 @@ void handle_volume_create(struct request *r);
 void handle_volume_inspect(struct request *r);
 void handle_volume_remove(struct request *r);
 void handle_df(struct request *r);
+/* prune.c */
+void handle_container_prune(struct request *r);
+void handle_volume_prune(struct request *r);
+void handle_build_prune(struct request *r);
 
 #endif /* NODE_API_ROUTE_H */

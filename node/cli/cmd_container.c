@@ -138,6 +138,10 @@ static int run_wait(struct invocation *in)
     return result;
 }
 
+static const struct option_def prune_options[] = {
+    { "until", 0, OPTION_TEXT, "TIME", "only what ended before, or so long ago: 24h" },
+    { NULL, 0, OPTION_FLAG, NULL, NULL },
+};
 static const struct option_def remove_options[] = {
     { "force", 'f', OPTION_FLAG, NULL, "also when it runs" },
     { "volumes", 'v', OPTION_FLAG, NULL, "and its anonymous volumes" },
@@ -151,6 +155,14 @@ static int run_remove(struct invocation *in)
     (void)snprintf(query, sizeof(query), "?force=%d&v=%d", args_flag(&in->args, "force"),
                    args_flag(&in->args, "volumes"));
     return remove_each(in, "/containers", query);
+}
+
+static int run_prune(struct invocation *in)
+{
+    const char *until = args_text(&in->args, "until", NULL);
+
+    return prune(in, "/containers/prune", "ContainersDeleted", until == NULL ? NULL : "until",
+                 until);
 }
 
 static int run_inspect(struct invocation *in)
@@ -237,5 +249,7 @@ const struct command container_commands[] = {
       64, false, run_wait },
     { "container rm", "CONTAINER..", "remove containers", remove_options, 1, 64, false,
       run_remove },
+    { "container prune", "", "remove containers that have ended, those of tasks excepted",
+      prune_options, 0, 0, false, run_prune },
     { NULL, NULL, NULL, NULL, 0, 0, false, NULL },
 };

@@ -12,6 +12,11 @@ static const struct option_def create_options[] = {
     { NULL, 0, OPTION_FLAG, NULL, NULL },
 };
 
+static const struct option_def prune_options[] = {
+    { "all", 'a', OPTION_FLAG, NULL, "also those with a name" },
+    { NULL, 0, OPTION_FLAG, NULL, NULL },
+};
+
 static int run_create(struct invocation *in)
 {
     json_t *body =
@@ -61,6 +66,12 @@ static int run_remove(struct invocation *in)
     return remove_each(in, "/volumes", "");
 }
 
+static int run_prune(struct invocation *in)
+{
+    return prune(in, "/volumes/prune", "VolumesDeleted", args_flag(&in->args, "all") ? "all" : NULL,
+                 "true");
+}
+
 const struct command volume_commands[] = {
     { "volume create", "[NAME]", "make a volume", create_options, 0, 1, false, run_create },
     { "volume ls", "", "list the volumes of this node", list_options, 0, 0, false, run_list },
@@ -68,5 +79,7 @@ const struct command volume_commands[] = {
       run_inspect },
     { "volume rm", "VOLUME..", "remove volumes that no container refers to", no_options, 1, 64,
       false, run_remove },
+    { "volume prune", "", "remove nameless volumes that no container refers to", prune_options, 0,
+      0, false, run_prune },
     { NULL, NULL, NULL, NULL, 0, 0, false, NULL },
 };

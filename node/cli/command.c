@@ -169,3 +169,22 @@ int inspect_each(struct invocation *in, const char *path_prefix)
     json_decref(all);
     return result;
 }
+
+int prune(struct invocation *in, const char *path, const char *list, const char *filter,
+          const char *value)
+{
+    json_t *filters = filter == NULL ? json_object() : json_pack("{s:[s]}", filter, value);
+    char *text = json_dumps(filters, JSON_COMPACT);
+    char *query = text == NULL ? NULL : client_escape(in->client, text);
+    json_t *answer = NULL, *gone;
+    size_t i;
+    int result =
+        exit_of(call(in, "POST", NULL, &answer, "%s?filters=%s", path, query == NULL ? "" : query));
+
+    json_array_foreach(at(answer, list), i, gone)(void) puts(json_string_value(gone));
+    json_decref(answer);
+    json_decref(filters);
+    free(text);
+    free(query);
+    return result;
+}

@@ -67,6 +67,9 @@ const char *ago(const char *time, char *out, size_t len);
 /* DELETE of each argument; prints what was removed. */
 int remove_each(struct invocation *in, const char *path_prefix, const char *suffix);
 int inspect_each(struct invocation *in, const char *path_prefix);
+/* POST of a path that prunes, with one filter (NULL: none); prints what the answer lists. */
+int prune(struct invocation *in, const char *path, const char *list, const char *filter,
+          const char *value);
 
 /* The containers of this node: `ps`, also as `container ps`. */
 extern const struct option_def ps_options[];

@@ -101,6 +101,18 @@ gives 0 c run --rm web:1 echo again
 says again
 gives 0 shoal 1 image prune
 
+say "== What nobody uses goes"
+gives 0 c run --name ended web:1 sh -c :
+gives 0 shoal 1 container prune --until 1h
+[ -z "$OUT" ] || fail "what has just ended is pruned: $OUT"
+gives 0 shoal 1 container prune
+gives 1 c inspect ended
+gives 0 shoal 1 volume create named
+gives 0 shoal 1 volume prune
+[ -z "$OUT" ] || fail "a volume with a name is pruned: $OUT"
+gives 0 shoal 1 volume prune --all
+says named
+
 if command -v docker >/dev/null; then
     say "== The stock client"
     export DOCKER_HOST=unix://$WORK/1/run/shoal.sock

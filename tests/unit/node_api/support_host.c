@@ -144,6 +144,7 @@ struct id world_start_task(struct world *w, const char *service, const char *com
     assert_int_equal(str_list_append(&spec.command, "-c"), 0);
     assert_int_equal(str_list_append(&spec.command, command), 0);
     assert_int_equal(str_map_set(&spec.labels, "com.docker.swarm.service.name", service), 0);
+    assert_int_equal(str_map_set(&spec.labels, "com.docker.swarm.task.id", spec.id), 0);
     runtime_container_create(w->rt, &spec, on_waited, &created);
     wait_for(w, &created);
     runtime_container_start(w->rt, spec.id, on_waited, &started);

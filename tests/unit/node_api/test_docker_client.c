@@ -146,8 +146,34 @@ static void test_container_commands(void **state)
     assert_says(&w, script, "PIDS");
     (void)snprintf(script, sizeof(script), "docker stop -t 1 %s && docker ps -a", task.text);
     assert_says(&w, script, "Exited (");
+    assert_says(&w, "docker container prune -f; docker ps -aq | wc -l", "1"); /* a task's stays */
     (void)snprintf(script, sizeof(script), "docker rm %s && docker ps -aq | wc -l", task.text);
     assert_says(&w, script, "0");
+    world_close(&w);
+}
+
+static void test_prune_commands(void **state)
+{
+    struct world w;
+
+    (void)state;
+    NEEDS_HOST();
+    world_open_host(&w);
+    assert_says(&w,
+                "docker run --name old busybox sh -c : && docker container prune -f --filter "
+                "until=1h && docker ps -aq | wc -l",
+                "1");
+    assert_says(&w, "docker container prune -f --filter label=x && docker ps -aq | wc -l", "1");
+    assert_says(&w, "! docker container prune -f --filter until=soon 2>&1", "such as 24h");
+    assert_says(&w,
+                "docker run -d --name runs busybox sh -c 'sleep 1d' && docker container prune -f",
+                "Deleted Containers");
+    assert_says(&w, "docker ps -a --format '{{.Names}}' | tr '\\n' .", "runs.");
+    assert_says(&w, "docker volume create kept && docker volume prune -f && docker volume ls -q",
+                "kept");
+    assert_says(&w, "docker volume prune -a -f && docker volume ls -q | wc -l", "0");
+    assert_says(&w, "docker network create -d overlay idle && docker system prune -f --volumes",
+                "Deleted Networks:\nidle");
     world_close(&w);
 }
 
@@ -157,6 +183,7 @@ int main(void)
         cmocka_unit_test(test_cluster_commands),
         cmocka_unit_test(test_image_commands),
         cmocka_unit_test(test_container_commands),
+        cmocka_unit_test(test_prune_commands),
     };
 
     return cmocka_run_group_tests(tests, skip_where_it_cannot_run, NULL);

@@ -40,6 +40,7 @@ static void find_route(struct request *r, const char *method)
     const char *path = r->path;
     int rc = route_version(&path, &r->minor);
     bool other_method = false;
+    const char *unserved;
     size_t len;
 
     if (rc == ERR_UNSUPPORTED) {
@@ -61,9 +62,14 @@ static void find_route(struct request *r, const char *method)
     memmove(r->path, path, len);
     r->path[len] = '\0';
     r->route = route_find(method, r->path, r->args, &other_method);
-    if (r->route == NULL && other_method)
+    if (r->route != NULL)
+        return;
+    unserved = route_unserved(method, r->path);
+    if (unserved != NULL)
+        refuse(r, MHD_HTTP_NOT_IMPLEMENTED, unserved);
+    else if (other_method)
         refuse(r, MHD_HTTP_METHOD_NOT_ALLOWED, "method not allowed");
-    else if (r->route == NULL)
+    else
         refuse(r, MHD_HTTP_NOT_FOUND, "page not found");
 }
 

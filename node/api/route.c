@@ -19,6 +19,7 @@ static const struct route routes[] = {
     { "GET", "info", ROUTE_LOCAL, handle_info },
     { "GET", "events", ROUTE_LOCAL, handle_events },
     { "POST", "auth", ROUTE_LOCAL, handle_auth },
+    { "GET", "plugins", ROUTE_LOCAL, handle_plugin_list },
 
     { "POST", "swarm/init", ROUTE_LOCAL, handle_swarm_init },
     { "POST", "swarm/join", ROUTE_LOCAL, handle_swarm_join },
@@ -203,5 +204,46 @@ const struct route *route_find(const char *method, char *path, char *args[ROUTE_
     /* Only for the right refusal, so it does not matter that this cuts the path. */
     for (size_t i = 0; i < ARRAY_LEN(routes) && !*other_method; i++)
         *other_method = route_match(routes[i].pattern, path, args);
+    return NULL;
+}
+
+#define NO_BUILD \
+    "images are not built here: build elsewhere, then load the image or push it to a registry"
+#define NO_COPY "files are not copied: mount a volume, or run tar by exec"
+#define NO_LINK "a container that runs does not change its networks: give them when it is created"
+#define NO_TOP  "processes are not listed: run ps in the container by exec"
+
+static const struct {
+    const char *method; /* NULL: any */
+    const char *pattern, *why;
+} unserved[] = {
+    { "POST", "build", NO_BUILD },
+    { "POST", "session", NO_BUILD },
+    { "POST", "grpc", NO_BUILD },
+    { "POST", "commit", NO_BUILD },
+    { NULL, "containers/*/archive", NO_COPY },
+    { "GET", "containers/*/export", NO_COPY },
+    { "GET", "containers/*/changes", "what a container has changed in its image is not listed" },
+    { "GET", "containers/*/top", NO_TOP },
+    { "POST", "containers/*/rename", "a container keeps its name: create another" },
+    { "POST", "containers/*/update",
+      "the limits of a container that runs do not change: create another, or update its service" },
+    { "POST", "networks/*/connect", NO_LINK },
+    { "POST", "networks/*/disconnect", NO_LINK },
+    { "GET", "images/search", "registries are not searched: pull by name" },
+    { "POST", "images/**/push", "images are not pushed: save the image, push it with other tools" },
+    { NULL, "plugins/**", "there are no plugins" },
+};
+
+const char *route_unserved(const char *method, char *path)
+{
+    char *args[ROUTE_ARGS_MAX];
+
+    for (size_t i = 0; i < ARRAY_LEN(unserved); i++) {
+        if (unserved[i].method != NULL && strcmp(method, unserved[i].method) != 0)
+            continue;
+        if (route_match(unserved[i].pattern, path, args))
+            return unserved[i].why;
+    }
     return NULL;
 }

@@ -37,12 +37,16 @@ bool route_match(const char *pattern, char *path, char *args[ROUTE_ARGS_MAX]);
 const struct route *route_find(const char *method, char *path, char *args[ROUTE_ARGS_MAX],
                                bool *other_method);
 
+/* What to tell those who ask for a path of Docker's that nothing here serves; NULL: it is none. */
+const char *route_unserved(const char *method, char *path);
+
 /* Every handler, by the file that holds it.
  * system.c */
 void handle_ping(struct request *r);
 void handle_version(struct request *r);
 void handle_info(struct request *r);
 void handle_auth(struct request *r);
+void handle_plugin_list(struct request *r);
 /* events.c */
 void handle_events(struct request *r);
 /* swarm.c */

@@ -1,4 +1,4 @@
-/* node/api/system.c - /_ping, /version, /info, /auth. */
+/* node/api/system.c - /_ping, /version, /info, /auth, /plugins. */
 #include <stdio.h>
 #include <sys/utsname.h>
 
@@ -66,6 +66,12 @@ void handle_auth(struct request *r)
 {
     reply_json(r, MHD_HTTP_OK,
                json_pack("{s:s,s:s}", "Status", "Login Succeeded", "IdentityToken", ""));
+}
+
+/* There are none, but clients ask. */
+void handle_plugin_list(struct request *r)
+{
+    reply_json(r, MHD_HTTP_OK, json_array());
 }
 
 /* --- /info ---------------------------------------------------------------------------------- */

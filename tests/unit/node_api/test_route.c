@@ -1,4 +1,6 @@
 /* Paths to handlers. */
+#include <stdio.h>
+
 #include "base/err.h"
 #include "node/api/route.h"
 #include "tests/support/unit.h"
@@ -75,11 +77,43 @@ static void test_versions(void **state)
     }
 }
 
+static void test_what_docker_has_and_we_do_not_is_said(void **state)
+{
+    const struct {
+        const char *method, *path, *part; /* NULL: nothing is said */
+    } cases[] = {
+        { "POST", "build", "not built here" },
+        { "PUT", "containers/a/archive", "tar by exec" },
+        { "HEAD", "containers/a/archive", "tar by exec" },
+        { "GET", "containers/a/top", "by exec" },
+        { "GET", "images/search", "pull by name" },
+        { "POST", "images/a/b/push", "save the image" },
+        { "GET", "plugins/a/b/json", "no plugins" },
+        { "GET", "build", NULL },
+        { "GET", "containers/a/b/top", NULL },
+        { "GET", "nothing", NULL },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char path[64];
+        const char *why;
+
+        (void)snprintf(path, sizeof(path), "%s", cases[i].path);
+        why = route_unserved(cases[i].method, path);
+        print_message("  %s %s\n", cases[i].method, cases[i].path);
+        assert_true((why == NULL) == (cases[i].part == NULL));
+        if (why != NULL)
+            assert_non_null(strstr(why, cases[i].part));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_a_pattern_matches),
         cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_what_docker_has_and_we_do_not_is_said),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

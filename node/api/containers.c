@@ -271,32 +271,3 @@ void handle_container_remove(struct request *r)
     request_hold(r);
     runtime_container_remove(r->api->cfg.runtime, info->spec->id, how, on_done, r);
 }
-
-/* --- Stats: one reading, with what it is compared to -----------------------------------------*/
-
-static void on_stats(void *owner, int err, const char *message, const struct container_stats *stats)
-{
-    struct request *r = owner;
-    const struct container_info *info = container_after(r, err, message);
-
-    if (info != NULL)
-        reply_result_json(r, 0, NULL, MHD_HTTP_OK,
-                          container_stats_json(info, stats, &(struct container_stats){ 0 }));
-}
-
-void handle_container_stats(struct request *r)
-{
-    const struct container_info *info = request_container(r);
-    const char *stream = request_query(r, "stream");
-
-    if (info == NULL)
-        return;
-    if (stream == NULL || request_flag(r, "stream")) {
-        reply_status(r, MHD_HTTP_NOT_IMPLEMENTED,
-                     "a stream of statistics is not served: ask with stream=false as often as "
-                     "needed (docker stats --no-stream)");
-        return;
-    }
-    request_hold(r);
-    runtime_container_stats(r->api->cfg.runtime, info->spec->id, on_stats, r);
-}

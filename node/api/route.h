@@ -117,7 +117,6 @@ void handle_container_unpause(struct request *r);
 void handle_container_resize(struct request *r);
 void handle_container_create(struct request *r);
 void handle_container_remove(struct request *r);
-void handle_container_stats(struct request *r);
 /* container_wait.c */
 void handle_container_wait(struct request *r);
 /* attach.c */
@@ -133,6 +132,8 @@ void handle_volume_create(struct request *r);
 void handle_volume_inspect(struct request *r);
 void handle_volume_remove(struct request *r);
 void handle_df(struct request *r);
+/* stats.c */
+void handle_container_stats(struct request *r);
 /* prune.c */
 void handle_container_prune(struct request *r);
 void handle_volume_prune(struct request *r);

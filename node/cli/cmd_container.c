@@ -214,7 +214,8 @@ static int run_stats(struct invocation *in)
     for (size_t i = 0; i < json_array_size(all); i++) {
         const json_t *c = json_array_get(all, i);
         char *id = client_escape(in->client, text_at(c, "Id"));
-        json_t *s = get_json(in, "/containers/%s/stats?stream=false", id == NULL ? "" : id);
+        json_t *s =
+            get_json(in, "/containers/%s/stats?stream=false&one-shot=true", id == NULL ? "" : id);
 
         free(id);
         if (s == NULL)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "node/object/log_options.h"
 
 #define EXPANDED_LEN_MAX  (64 * KIB)
 #define SECRETS_DIR       "/run/secrets/"
@@ -323,6 +324,20 @@ static int translate_rights(const struct task *task, const struct task_container
     return rc;
 }
 
+static int translate_log(const struct driver *d, struct container_spec *out,
+                         struct field_error *err)
+{
+    struct log_options o;
+    int rc = d == NULL ? 0 : log_options_read(d->name, &d->options, &o, err);
+
+    if (d == NULL || rc < 0)
+        return rc == ERR_UNSUPPORTED ? ERR_INVALID : rc;
+    out->log_none = o.none;
+    out->log_file_bytes_max = o.file_bytes_max;
+    out->log_file_count_max = o.file_count_max;
+    return 0;
+}
+
 /* The labels by which tools find the containers of a service. */
 static int translate_labels(const struct translate_input *in, const struct task_container *c,
                             struct container_spec *out)
@@ -388,6 +403,8 @@ int translate_task(const struct translate_input *in, struct container_spec *out,
         rc = translate_files(in, c, out, err);
     if (rc == 0)
         rc = translate_rights(in->context.task, c, out);
+    if (rc == 0)
+        rc = translate_log(in->context.task->spec.log_driver, out, err);
     if (rc == 0)
         rc = translate_labels(in, c, out);
     return rc;

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/fields_impl.h"
 #include "node/api/api_impl.h"
+#include "node/object/log_options.h"
 
 FIELDS_DEFINE(create_mount, CREATE_MOUNT_FIELDS);
 FIELDS_DEFINE(create_log, CREATE_LOG_FIELDS);
@@ -18,8 +19,6 @@ FIELDS_DEFINE(create_restart, CREATE_RESTART_FIELDS);
 FIELDS_DEFINE(create_device, CREATE_DEVICE_FIELDS);
 FIELDS_DEFINE(create_host, CREATE_HOST_FIELDS);
 FIELDS_DEFINE(container_create, CONTAINER_CREATE_FIELDS);
-
-#define LOG_FILES_MAX 1000
 
 static const char *text_of(const char *s)
 {
@@ -153,48 +152,16 @@ static int take_mounts(const struct create_host *h, struct container_spec *spec,
 
 /* --- Logs */
 
-/* "10m" as Docker writes sizes. 0: not a size. */
-static uint64_t parse_size(const char *text)
-{
-    char *end;
-    unsigned long long n = strtoull(text, &end, 10);
-    unsigned shift = *end == 'k' || *end == 'K'   ? 10
-                     : *end == 'm' || *end == 'M' ? 20
-                     : *end == 'g' || *end == 'G' ? 30
-                                                  : 0;
-
-    if (end == text || text[0] == '-' || n > UINT64_MAX >> 31 || (shift == 0 && *end != '\0'))
-        return 0;
-    return (uint64_t)n << shift;
-}
-
 static int take_log(const struct create_log *log, struct container_spec *spec,
                     struct field_error *err)
 {
-    const char *type = text_of(log->type), *size = str_map_get(&log->config, "max-size"),
-               *count = str_map_get(&log->config, "max-file");
+    struct log_options o;
+    int rc = log_options_read(log->type, &log->config, &o, err);
 
-    if (strcmp(type, "none") == 0)
-        spec->log_none = true;
-    else if (type[0] != '\0' && strcmp(type, "json-file") != 0 && strcmp(type, "local") != 0)
-        return refuse(err, ERR_UNSUPPORTED,
-                      "HostConfig.LogConfig: log driver '%.32s': there are json-file and none",
-                      type);
-    if (size != NULL) {
-        spec->log_file_bytes_max = parse_size(size);
-        if (spec->log_file_bytes_max == 0)
-            return refuse(err, ERR_INVALID, "HostConfig.LogConfig: max-size '%.32s': give 10m",
-                          size);
-    }
-    if (count != NULL) {
-        unsigned long n = strtoul(count, NULL, 10);
-
-        if (n == 0 || n > LOG_FILES_MAX)
-            return refuse(err, ERR_INVALID, "HostConfig.LogConfig: max-file '%.32s': 1 to 1000",
-                          count);
-        spec->log_file_count_max = (uint32_t)n;
-    }
-    return 0;
+    spec->log_none = o.none;
+    spec->log_file_bytes_max = o.file_bytes_max;
+    spec->log_file_count_max = o.file_count_max;
+    return rc;
 }
 
 /* --- Rights and limits */

@@ -7,6 +7,7 @@
 #include "node/control/admit_impl.h"
 #include "node/control/constraint.h"
 #include "node/control/names.h"
+#include "node/object/log_options.h"
 
 #define MEMORY_MIN (INT64_C(4) * 1024 * 1024)
 #define CPU_MIN    1000000
@@ -28,6 +29,10 @@ static int check_resources(struct admit *a, const struct resource_requirements *
 {
     int rc = 0;
 
+    if (r != NULL && r->reservations != NULL && r->reservations->generic.count > 0)
+        return refuse(a, ERR_INVALID,
+                      "generic resources are not supported: label the nodes that have them, and "
+                      "constrain the service to that label");
     if (r != NULL && r->limits != NULL)
         rc = check_limits(a, r->limits->nano_cpus, r->limits->memory_bytes, "limits");
     if (rc == 0 && r != NULL && r->reservations != NULL)
@@ -148,6 +153,16 @@ static int check_mode(struct admit *a, const struct service_spec *spec)
     return 0;
 }
 
+static int check_log(struct admit *a, const struct driver *d)
+{
+    struct log_options o;
+    struct field_error why = { "" };
+
+    if (d == NULL || log_options_read(d->name, &d->options, &o, &why) == 0)
+        return 0;
+    return refuse(a, ERR_INVALID, "%s", why.text);
+}
+
 static int check_spec(struct admit *a, const struct service_spec *spec, const struct id *self)
 {
     int rc = check_name(a, "service", spec->name);
@@ -158,6 +173,8 @@ static int check_spec(struct admit *a, const struct service_spec *spec, const st
         rc = check_container(a, spec->task.container);
     if (rc == 0)
         rc = check_resources(a, spec->task.resources);
+    if (rc == 0)
+        rc = check_log(a, spec->task.log_driver);
     if (rc == 0)
         rc = check_placement(a, spec->task.placement);
     return rc < 0 ? rc : check_endpoint(a, spec->endpoint, self);

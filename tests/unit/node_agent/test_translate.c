@@ -162,6 +162,11 @@ static void test_each_field_has_its_place(void **state)
           "\"Sysctls\":{\"net.core.somaxconn\":\"9\"}" },
         { "", ",\"Resources\":{\"Limits\":{\"NanoCPUs\":5,\"MemoryBytes\":6,\"Pids\":7}}",
           "\"Limits\":{\"NanoCPUs\":5,\"MemoryBytes\":6,\"Pids\":7}" },
+        { "",
+          ",\"LogDriver\":{\"Name\":\"json-file\",\"Options\":{\"max-size\":\"1m\",\"max-file\":"
+          "\"3\"}}",
+          "\"LogMaxSize\":1048576,\"LogMaxFile\":3" },
+        { "", ",\"LogDriver\":{\"Name\":\"none\"}", "\"LogNone\":true" },
         { "\"Hostname\":\"{{.Node.Hostname}}-{{.Task.Slot}}\"", "", "\"Hostname\":\"h1-3\"" },
         { "\"Labels\":{\"a\":\"b\"}", "", "\"com.docker.swarm.service.name\":\"web\"" },
     };
@@ -266,6 +271,9 @@ static void test_what_makes_no_sense_is_named(void **state)
     assert_refused(&fx, ERR_INVALID, "{{.Task.Colour}}: unknown placeholder");
     set_spec(&fx, "\"Hostname\":\"{{index .Service.Labels tier}}\"", "");
     assert_refused(&fx, ERR_INVALID, "{{index .Service.Labels tier}}: unknown placeholder");
+    set_spec(&fx, "", ",\"LogDriver\":{\"Name\":\"gelf\"}");
+    assert_refused(&fx, ERR_INVALID,
+                   "log driver 'gelf' is not supported: there are json-file, local and none");
     set_file(&fx, "Secrets", "Secret", 7, "");
     assert_refused(&fx, ERR_UNAVAILABLE, "secret key has not arrived on this node");
     set_file(&fx, "Configs", "Config", 8, ""); /* that is a secret's id */

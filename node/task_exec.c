@@ -30,7 +30,7 @@ struct task_exec {
 static bool is_refusal(int reason)
 {
     return reason == ERR_FULL || reason == ERR_FORBIDDEN || reason == ERR_MALFORMED ||
-           reason == ERR_UNSUPPORTED || reason == -ENOMEM;
+           reason == ERR_UNSUPPORTED;
 }
 
 static void explain_loss(struct task_exec *t)
@@ -41,6 +41,11 @@ static void explain_loss(struct task_exec *t)
         (void)snprintf(t->message, sizeof(t->message),
                        "node %s runs %d commands for others already: end one of them, or try again",
                        t->node.text, TASK_EXEC_SERVED_MAX);
+    else if (t->err == -ENOMEM)
+        (void)snprintf(t->message, sizeof(t->message),
+                       "no memory is left, here or on node %s, for what goes to and from the "
+                       "command: it is ended",
+                       t->node.text);
     else if (is_refusal(t->err))
         (void)snprintf(t->message, sizeof(t->message), "node %s refuses the command: %s",
                        t->node.text, err_text(t->err));
@@ -60,12 +65,13 @@ static void end(struct task_exec *t)
     free(t);
 }
 
-static void take_result(struct task_exec *t, struct slice bytes)
+static int take_result(struct task_exec *t, struct slice bytes)
 {
     struct exec_result r;
+    int rc = t->has_result ? ERR_MALFORMED : fields_decode(&exec_result_type, bytes, &r, NULL);
 
-    if (t->has_result || fields_decode(&exec_result_type, bytes, &r, NULL) < 0)
-        return;
+    if (rc < 0)
+        return rc;
     t->has_result = true;
     t->err = (int)r.err;
     t->exit_code = (int)r.exit_code;
@@ -73,29 +79,29 @@ static void take_result(struct task_exec *t, struct slice bytes)
     fields_deinit(&exec_result_type, &r);
     if (t->stream != NULL)
         link_stream_finish(t->stream, 0);
+    return 0;
 }
 
 /* --- What the node says */
 
-/* False: bytes that no node sends. */
-static bool take_frame(struct task_exec *t, const struct exec_frame *f)
+/*   ERR_MALFORMED (bytes that no node sends), -ENOMEM */
+static int take_frame(struct task_exec *t, const struct exec_frame *f)
 {
     switch (f->kind) {
     case EXEC_OUTPUT:
         t->callbacks.on_output(t->callbacks.owner, STREAM_STDOUT, f->bytes);
-        return true;
+        return 0;
     case EXEC_ERRORS:
         t->callbacks.on_output(t->callbacks.owner, STREAM_STDERR, f->bytes);
-        return true;
+        return 0;
     case EXEC_RESULT:
-        take_result(t, f->bytes);
-        return t->has_result;
+        return take_result(t, f->bytes);
     case EXEC_INPUT:
     case EXEC_INPUT_END:
     case EXEC_WINDOW:
         break;
     }
-    return false;
+    return ERR_MALFORMED;
 }
 
 static void give_up(struct task_exec *t, int reason)
@@ -118,11 +124,12 @@ static void take_frames(struct task_exec *t)
     while (!t->closed && !t->held && t->in.len > at) {
         struct exec_frame f;
         int len = exec_frame_take(slice_of(t->in.ptr + at, t->in.len - at), &f);
+        int rc = len > 0 ? take_frame(t, &f) : len;
 
         if (len == 0)
             break;
-        if (len < 0 || !take_frame(t, &f)) {
-            give_up(t, ERR_MALFORMED);
+        if (rc < 0) {
+            give_up(t, rc);
             at = 0;
             break;
         }
@@ -136,24 +143,31 @@ static void take_frames(struct task_exec *t)
         end(t);
 }
 
+/* A gap in what is said to a command, or an end of its input that never comes, would be worse than
+ * its end. May free `t`. */
+static void end_for_want_of_memory(struct task_exec *t)
+{
+    give_up(t, -ENOMEM);
+    take_frames(t);
+}
+
 static void on_data(void *ctx, struct link_stream *s, struct slice data)
 {
     struct task_exec *t = ctx;
 
     (void)s;
     if (buf_append_slice(&t->in, data) < 0)
-        give_up(t, -ENOMEM);
-    take_frames(t);
+        end_for_want_of_memory(t);
+    else
+        take_frames(t);
 }
 
 static void on_writable(void *ctx, struct link_stream *s)
 {
     struct task_exec *t = ctx;
 
-    if (task_stream_flush(s, &t->out) || t->has_result)
-        return; /* after the result nobody wants it */
-    give_up(t, -ENOMEM);
-    take_frames(t);
+    if (!task_stream_flush(s, &t->out) && !t->has_result) /* after the result nobody wants it */
+        end_for_want_of_memory(t);
 }
 
 static void on_finish(void *ctx, struct link_stream *s, int status)
@@ -227,6 +241,19 @@ int task_exec_open(struct links *links, const struct api_exec *exec,
     return rc;
 }
 
+static int put_input(struct task_exec *t, struct slice bytes)
+{
+    while (bytes.len > 0) {
+        struct slice piece = slice_of(bytes.ptr, MIN(bytes.len, EXEC_FRAME_LEN_MAX));
+        int rc = exec_frame_put(&t->out, EXEC_INPUT, piece);
+
+        if (rc < 0)
+            return rc;
+        bytes = slice_of(bytes.ptr + piece.len, bytes.len - piece.len);
+    }
+    return 0;
+}
+
 static int send_input(void *process, struct slice bytes)
 {
     struct task_exec *t = process;
@@ -236,18 +263,13 @@ static int send_input(void *process, struct slice bytes)
         return ERR_CLOSED;
     if (bytes.len + frames * EXEC_FRAME_HEADER_LEN > OUT_MAX - t->out.len)
         return ERR_FULL;
-    while (bytes.len > 0) {
-        struct slice piece = slice_of(bytes.ptr, MIN(bytes.len, EXEC_FRAME_LEN_MAX));
-        int rc = exec_frame_put(&t->out, EXEC_INPUT, piece);
-
-        if (rc < 0)
-            return rc;
-        bytes = slice_of(bytes.ptr + piece.len, bytes.len - piece.len);
-    }
-    return task_stream_flush(t->stream, &t->out) ? 0 : ERR_CLOSED;
+    if (put_input(t, bytes) == 0 && task_stream_flush(t->stream, &t->out))
+        return 0;
+    end_for_want_of_memory(t);
+    return ERR_CLOSED;
 }
 
-/* What is said once and is small: without memory for it the command is not what was asked for. */
+/* What is said once and is small. May free `t`. */
 static void say(struct task_exec *t, enum exec_frame_kind kind, const struct fields *type,
                 const void *message)
 {
@@ -258,9 +280,11 @@ static void say(struct task_exec *t, enum exec_frame_kind kind, const struct fie
     t->out.limit += EXEC_FRAME_HEADER_LEN + 32; /* beside the input that waits */
     rc = type == NULL ? exec_frame_put(&t->out, kind, slice_of(NULL, 0))
                       : exec_frame_put_message(&t->out, kind, type, message);
-    if (rc == 0)
-        (void)!task_stream_flush(t->stream, &t->out); /* its end is told by on_closed */
+    if (rc == 0 && !task_stream_flush(t->stream, &t->out))
+        rc = -ENOMEM;
     t->out.limit = MAX(t->out.len, OUT_MAX);
+    if (rc < 0)
+        end_for_want_of_memory(t);
 }
 
 static void shut_input(void *process)

@@ -86,7 +86,8 @@ struct api_log_callbacks {
     void (*on_end)(void *owner, int err, const char *why); /* the last call */
 };
 
-/* A process that reads and writes, here or on another node: calls as runtime_stream_*. */
+/* A process that reads and writes, here or on another node: calls as runtime_stream_*. One whose
+ * input there is no memory for is ended: on_end may come out of each of them. */
 struct api_process_ops {
     int (*write)(void *process, struct slice bytes); /* ERR_FULL: again in a while; ERR_CLOSED */
     void (*shut_input)(void *process);

@@ -1,10 +1,12 @@
 /* Commands for tasks of other nodes, between whole nodes: who may ask, and what is said when the
  * node knows no such task or is gone. Commands that run are in tests/e2e/cluster_exec.sh. */
+#include <errno.h>
 #include <stdio.h>
 
 #include "base/err.h"
 #include "node/task_exec.h"
 #include "support_hosts.h"
+#include "tests/support/oom.h"
 #include "tests/support/unit.h"
 
 struct asked {
@@ -105,6 +107,56 @@ static void test_who_lets_go_hears_so_at_once(void **state)
     hosts_close(&h);
 }
 
+static int say_input(void *process)
+{
+    return task_exec_ops.write(process, slice_of_str("input"));
+}
+
+static int say_end_of_input(void *process)
+{
+    task_exec_ops.shut_input(process);
+    return 0;
+}
+
+static int say_size(void *process)
+{
+    task_exec_ops.resize(process, 24, 80);
+    return 0;
+}
+
+static void test_what_cannot_be_said_for_want_of_memory_ends_the_command(void **state)
+{
+    int (*const says[])(void *process) = { say_input, say_end_of_input, say_size };
+    struct hosts h;
+    struct asked a;
+
+    (void)state;
+    open_cluster(&h);
+    for (size_t i = 0; i < ARRAY_LEN(says); i++) {
+        bool has_failed;
+        unsigned n = 0;
+
+        do {
+            struct task_exec *t = ask(&h.nodes[0], &h.nodes[1], &a);
+            int rc;
+
+            oom_fail_at(++n);
+            rc = says[i](t);
+            has_failed = oom_has_failed();
+            assert_int_equal(rc, has_failed && says[i] == say_input ? ERR_CLOSED : 0);
+            assert_int_equal(a.ended, has_failed);
+            if (!has_failed)
+                task_exec_ops.close(t);
+            else
+                assert_int_equal(a.err, -ENOMEM);
+            assert_true(a.ended);
+            assert_int_equal(a.exit_code, 255);
+        } while (has_failed);
+        assert_true(n > 2); /* room for the frame, room in the stream's queue */
+    }
+    hosts_close(&h);
+}
+
 static void test_a_node_that_goes_ends_what_was_asked_of_it(void **state)
 {
     struct hosts h;
@@ -130,6 +182,7 @@ int main(void)
         cmocka_unit_test(test_a_task_that_is_not_there_is_named),
         cmocka_unit_test(test_workers_may_not_ask),
         cmocka_unit_test(test_who_lets_go_hears_so_at_once),
+        cmocka_unit_test(test_what_cannot_be_said_for_want_of_memory_ends_the_command),
         cmocka_unit_test(test_a_node_that_goes_ends_what_was_asked_of_it),
     };
 

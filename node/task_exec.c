@@ -130,13 +130,12 @@ static void take_frames(struct task_exec *t)
             break;
         if (rc < 0) {
             give_up(t, rc);
-            at = 0;
             break;
         }
         at += (size_t)len;
     }
     t->taking = false;
-    buf_consume(&t->in, at);
+    buf_consume(&t->in, MIN(at, t->in.len)); /* a callback that gave up has cleared it */
     if (t->stream != NULL && at > 0)
         link_stream_consume(t->stream, at);
     if (t->stream == NULL && (!t->held || t->closed))

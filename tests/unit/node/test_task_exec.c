@@ -4,12 +4,14 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "node/exec_wire.h"
 #include "node/task_exec.h"
 #include "support_hosts.h"
 #include "tests/support/oom.h"
 #include "tests/support/unit.h"
 
 struct asked {
+    struct task_exec *closes; /* on its first output; NULL: reads on */
     bool ended;
     int err, exit_code;
     char message[512];
@@ -17,9 +19,12 @@ struct asked {
 
 static void on_output(void *owner, enum stream_source source, struct slice bytes)
 {
-    (void)owner;
+    struct asked *a = owner;
+
     (void)source;
     (void)bytes;
+    assert_non_null(a->closes);
+    task_exec_ops.close(a->closes);
 }
 
 static void on_end(void *owner, int err, const char *message, int exit_code)
@@ -107,6 +112,56 @@ static void test_who_lets_go_hears_so_at_once(void **state)
     hosts_close(&h);
 }
 
+static void ignore_data(void *ctx, struct link_stream *s, struct slice data)
+{
+    (void)ctx;
+    link_stream_consume(s, data.len);
+}
+
+static void ignore_finish(void *ctx, struct link_stream *s, int status)
+{
+    (void)ctx;
+    (void)s;
+    (void)status;
+}
+
+/* A node whose command says two things at once. */
+static int say_twice(void *ctx, const struct link_peer *from, enum link_channel channel,
+                     struct slice header, struct link_stream *s)
+{
+    static const struct link_stream_callbacks callbacks = { .on_data = ignore_data,
+                                                            .on_finish = ignore_finish,
+                                                            .on_closed = ignore_finish };
+    struct buf frames;
+
+    (void)ctx;
+    (void)from;
+    (void)channel;
+    (void)header;
+    buf_init(&frames, 100);
+    assert_int_equal(exec_frame_put(&frames, EXEC_OUTPUT, slice_of_str("one")), 0);
+    assert_int_equal(exec_frame_put(&frames, EXEC_OUTPUT, slice_of_str("two")), 0);
+    link_stream_accept(s, &callbacks, NULL);
+    assert_int_equal(link_stream_write(s, buf_slice(&frames)), 0);
+    buf_deinit(&frames);
+    return 0;
+}
+
+static void test_who_lets_go_while_it_is_told_something_is_told_no_more(void **state)
+{
+    struct hosts h;
+    struct asked a;
+
+    (void)state;
+    open_cluster(&h);
+    links_handle(member_links(h.nodes[1].member), LINK_EXEC,
+                 &(struct link_handler){ .on_stream = say_twice });
+    a.closes = ask(&h.nodes[0], &h.nodes[1], &a);
+    HOSTS_UNTIL(&h, a.ended);
+    assert_int_equal(a.err, ERR_CLOSED);
+    hosts_close(&h);
+}
+
 static int say_input(void *process)
 {
     return task_exec_ops.write(process, slice_of_str("input"));
@@ -182,6 +237,7 @@ int main(void)
         cmocka_unit_test(test_a_task_that_is_not_there_is_named),
         cmocka_unit_test(test_workers_may_not_ask),
         cmocka_unit_test(test_who_lets_go_hears_so_at_once),
+        cmocka_unit_test(test_who_lets_go_while_it_is_told_something_is_told_no_more),
         cmocka_unit_test(test_what_cannot_be_said_for_want_of_memory_ends_the_command),
         cmocka_unit_test(test_a_node_that_goes_ends_what_was_asked_of_it),
     };

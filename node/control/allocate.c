@@ -238,12 +238,12 @@ static void allocate_network(struct allocator *a, struct plan *p, const struct i
         p->err = rc;
 }
 
-static bool has_gateway(const struct node *n, const struct id *network)
+static struct attachment_ref *find_gateway(const struct node *n, const struct id *network)
 {
     for (size_t i = 0; i < n->gateways.count; i++)
         if (id_equal(&n->gateways.items[i].network_id, network))
-            return true;
-    return false;
+            return &n->gateways.items[i];
+    return NULL;
 }
 
 /* An address of each family that the network has; *out6 may be none. */
@@ -259,34 +259,67 @@ static int allocate_pair(struct allocator *a, const struct ipam_network *known,
     return rc;
 }
 
-static void allocate_gateway(struct allocator *a, struct plan *p, const struct id *node_id,
+static bool has_all_families(const struct attachment_ref *gateway, const struct ipam_network *known)
+{
+    return gateway->addr6 != NULL || ip_is_none(&known->subnet6.addr);
+}
+
+/* Gives a node its address on an ingress network; to one that an older version gave an IPv4 address
+ * only, the other one. */
+static void allocate_gateway(struct allocator *a, struct plan *p, const struct node *node,
                              const struct id *network)
 {
     const struct ipam_network *known = ipam_network_get(a->ipam, id_slice(network));
+    struct attachment_ref *gateway = find_gateway(node, network);
     struct ip_addr addr, addr6;
-    struct attachment_ref *gateway;
     struct ipam_why why;
     struct node *n;
 
-    if (known == NULL || allocate_pair(a, known, network, node_id, &addr, &addr6, &why) < 0)
+    if (known == NULL || (gateway != NULL && has_all_families(gateway, known)) ||
+        allocate_pair(a, known, network, &node->id, &addr, &addr6, &why) < 0)
         return;
-    n = plan_edit_node(p, node_id);
-    gateway = n == NULL ? NULL : LIST_ADD(&n->gateways);
+    n = plan_edit_node(p, &node->id);
+    if (n == NULL)
+        return;
+    gateway = find_gateway(n, network);
     if (gateway == NULL) {
-        p->err = -ENOMEM;
-        return;
+        gateway = LIST_ADD(&n->gateways);
+        if (gateway == NULL || set_cidr(&gateway->addr, &addr, &known->subnet4) < 0) {
+            p->err = -ENOMEM;
+            return;
+        }
+        gateway->network_id = *network;
+        gateway->generation = prng_u64(p->rng) | 1;
     }
-    gateway->network_id = *network;
-    gateway->generation = prng_u64(p->rng) | 1;
-    if (set_cidr(&gateway->addr, &addr, &known->subnet4) < 0 ||
-        set_cidr(&gateway->addr6, &addr6, &known->subnet6) < 0)
+    if (set_cidr(&gateway->addr6, &addr6, &known->subnet6) < 0)
         p->err = -ENOMEM;
+}
+
+/* Takes off a node's addresses on networks that are gone. Their leases went with these. */
+static void drop_gateways(struct plan *p, const struct node *node)
+{
+    struct node *n = NULL;
+
+    for (size_t i = node->gateways.count; i-- > 0;) {
+        if (plan_get_network(p, &node->gateways.items[i].network_id) != NULL)
+            continue;
+        if (n == NULL)
+            n = plan_edit_node(p, &node->id);
+        if (n == NULL)
+            return;
+        fields_deinit(&attachment_ref_type, &n->gateways.items[i]);
+        n->gateways.count--;
+        memmove(&n->gateways.items[i], &n->gateways.items[i + 1],
+                (n->gateways.count - i) * sizeof(n->gateways.items[i]));
+    }
 }
 
 void allocate_networks(struct allocator *a, struct plan *p)
 {
     struct objects_view networks = plan_all(p, OBJECT_NETWORK), nodes = plan_all(p, OBJECT_NODE);
 
+    for (size_t i = 0; i < nodes.count; i++)
+        drop_gateways(p, (const struct node *)(const void *)nodes.items[i]);
     for (size_t i = 0; i < networks.count; i++) {
         const struct network *n = (const struct network *)(const void *)networks.items[i];
         bool ingress = n->spec.ingress;
@@ -295,9 +328,7 @@ void allocate_networks(struct allocator *a, struct plan *p)
         if (n->vni == 0)
             allocate_network(a, p, &id);
         for (size_t j = 0; ingress && j < nodes.count; j++)
-            if (!has_gateway((const struct node *)(const void *)nodes.items[j], &id))
-                allocate_gateway(a, p, &((const struct node *)(const void *)nodes.items[j])->id,
-                                 &id);
+            allocate_gateway(a, p, (const struct node *)(const void *)nodes.items[j], &id);
     }
 }
 

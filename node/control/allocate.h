@@ -19,7 +19,8 @@ void allocator_changed(struct allocator *a, const struct store_changes *changes)
 /* Before the other functions, each turn. */
 void allocator_begin(struct allocator *a, struct plan *p);
 
-/* VNI and subnets of networks that have none; gateways of all nodes on ingress networks. */
+/* VNI and subnets of networks that have none; gateways of all nodes on ingress networks, of every
+ * family that the network has, and none on networks that are gone. */
 void allocate_networks(struct allocator *a, struct plan *p);
 
 /* Published ports and virtual IPs. False: something is not to be had; the reason is on the

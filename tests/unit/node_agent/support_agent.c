@@ -130,6 +130,12 @@ void bench_turn(struct bench *b)
     b->report = out.report;
 }
 
+void bench_turn_later(struct bench *b)
+{
+    b->now += 20 * MS;
+    bench_turn(b);
+}
+
 void bench_answer(struct bench *b, size_t i, int err)
 {
     struct agent_result r = { .token = b->seen[i].token, .err = err };
@@ -154,6 +160,17 @@ size_t bench_settle(struct bench *b)
     }
     fail_msg("the agent never comes to rest");
     return total;
+}
+
+void bench_start_task(struct bench *b, unsigned n)
+{
+    struct assign f = { 0 };
+
+    (void)frame_task(&f, n, TASK_RUNNING); /* the frame owns it */
+    assert_int_equal(agent_version(b->agent) == 0 ? bench_assign_all(b, &f) : bench_assign(b, &f),
+                     0);
+    (void)bench_settle(b);
+    bench_turn_later(b);
 }
 
 /* --- Reports. One is due at most every 20 ms, so the test waits that long. */

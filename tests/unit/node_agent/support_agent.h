@@ -32,7 +32,7 @@ void bench_open(struct bench *b); /* started, connected */
 void bench_open_stopped(struct bench *b);
 void bench_close(struct bench *b);
 
-/* Rows to be assigned. The frame owns what it points to: frame_deinit(). */
+/* Rows to be assigned. The frame owns what it points to; bench_assign() frees it. */
 struct task *frame_task(struct assign *f, unsigned n, enum task_state desired);
 void frame_network(struct assign *f, unsigned n);
 void frame_gone(struct assign *f, const char *kind, unsigned n);
@@ -41,9 +41,12 @@ int bench_assign_all(struct bench *b, struct assign *f);
 void bench_task(struct bench *b, unsigned n, enum task_state desired); /* that one row */
 
 void bench_turn(struct bench *b);
+void bench_turn_later(struct bench *b);                /* after 20 ms: a report is due */
 void bench_answer(struct bench *b, size_t i, int err); /* operation i of the last turn */
 /* Turns until nothing is asked for, all answered with success. Returns how many there were. */
 size_t bench_settle(struct bench *b);
+
+void bench_start_task(struct bench *b, unsigned n); /* is assigned and runs, which is reported */
 
 /* What was reported last of a task; TASK_NEW when nothing. */
 enum task_state bench_state(const struct bench *b, unsigned n);

@@ -1,29 +1,8 @@
 /* What an agent does about its assignment, and what it says of it. */
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/err.h"
-#include "tests/support/oom.h"
 #include "tests/unit/node_agent/support_agent.h"
-
-/* Lets 20 ms pass, and turns: a report is due. */
-static void turn_later(struct bench *b)
-{
-    b->now += 20 * MS;
-    bench_turn(b);
-}
-
-static void start_task(struct bench *b, unsigned n)
-{
-    struct assign f = { 0 };
-
-    (void)frame_task(&f, n, TASK_RUNNING); /* the frame owns it */
-    assert_int_equal(agent_version(b->agent) == 0 ? bench_assign_all(b, &f) : bench_assign(b, &f),
-                     0);
-    (void)bench_settle(b);
-    turn_later(b);
-}
 
 static void exit_task(struct bench *b, unsigned n, int64_t code)
 {
@@ -62,7 +41,7 @@ static void test_a_task_is_prepared_step_by_step(void **state)
         assert_int_equal(b.count, 0); /* one after the other */
         agent_result(b.agent, &(struct agent_result){ .token = token }, b.now, b.wall);
     }
-    turn_later(&b);
+    bench_turn_later(&b);
     assert_int_equal(bench_state(&b, 1), TASK_RUNNING);
     assert_true(bench_status(&b, 1)->healthy);
     bench_close(&b);
@@ -75,7 +54,7 @@ static void test_a_replacement_waits_prepared(void **state)
     (void)state;
     open_with_task(&b, TASK_READY);
     assert_int_equal(bench_settle(&b), 3);
-    turn_later(&b);
+    bench_turn_later(&b);
     assert_int_equal(bench_state(&b, 1), TASK_READY);
     bench_task(&b, 1, TASK_RUNNING);
     bench_turn(&b);
@@ -138,16 +117,16 @@ static void test_with_a_health_check_running_means_healthy(void **state)
     bench_turn(&b);
     agent_result(b.agent, &(struct agent_result){ .token = b.seen[0].token, .awaits_health = true },
                  b.now, b.wall);
-    turn_later(&b);
+    bench_turn_later(&b);
     assert_int_equal(bench_state(&b, 1), TASK_STARTING);
     agent_event(b.agent, &healthy, b.now, b.wall);
-    turn_later(&b);
+    bench_turn_later(&b);
     assert_int_equal(bench_state(&b, 1), TASK_RUNNING);
     agent_event(b.agent, &sick, b.now, b.wall);
     bench_turn(&b);
     assert_int_equal(b.seen[0].kind, AGENT_CONTAINER_STOP);
     exit_task(&b, 1, 143);
-    turn_later(&b);
+    bench_turn_later(&b);
     assert_int_equal(bench_state(&b, 1), TASK_FAILED);
     assert_string_equal(bench_status(&b, 1)->err, "unhealthy container");
     bench_close(&b);
@@ -177,9 +156,9 @@ static void test_how_it_ended_is_told(void **state)
         struct bench b;
 
         bench_open(&b);
-        start_task(&b, 1);
+        bench_start_task(&b, 1);
         agent_event(b.agent, &e, b.now, b.wall);
-        turn_later(&b);
+        bench_turn_later(&b);
         assert_int_equal(bench_state(&b, 1), rows[i].state);
         if (rows[i].err != NULL)
             assert_string_equal(bench_status(&b, 1)->err, rows[i].err);
@@ -195,13 +174,13 @@ static void test_what_is_shut_down_has_not_failed(void **state)
 
     (void)state;
     bench_open(&b);
-    start_task(&b, 1);
+    bench_start_task(&b, 1);
     bench_task(&b, 1, TASK_SHUTDOWN);
     bench_turn(&b);
     assert_int_equal(b.seen[0].kind, AGENT_CONTAINER_STOP);
     exit_task(&b, 1, 137);
     bench_answer(&b, 0, 0);
-    turn_later(&b);
+    bench_turn_later(&b);
     assert_int_equal(bench_state(&b, 1), TASK_SHUTDOWN);
     bench_answer(&b, 0, 0); /* the sandbox */
     bench_turn(&b);
@@ -233,7 +212,7 @@ static void test_an_unwanted_pull_is_cancelled(void **state)
     assert_int_equal(b.count, 0); /* once */
     agent_result(b.agent, &(struct agent_result){ .token = pull, .err = ERR_CLOSED }, b.now,
                  b.wall);
-    turn_later(&b);
+    bench_turn_later(&b);
     assert_int_equal(bench_state(&b, 1), TASK_SHUTDOWN);
     bench_close(&b);
 }
@@ -251,7 +230,7 @@ static void test_an_image_that_is_nowhere_rejects_the_task(void **state)
                  &(struct agent_result){
                      .token = b.seen[0].token, .err = ERR_NOT_FOUND, .message = "No such image" },
                  b.now, b.wall);
-    turn_later(&b);
+    bench_turn_later(&b);
     assert_int_equal(bench_state(&b, 1), TASK_REJECTED);
     assert_string_equal(bench_status(&b, 1)->err, "No such image");
     assert_int_equal(b.count, 0); /* a new try is a new task */
@@ -303,7 +282,7 @@ static void test_what_is_tried_again_says_why(void **state)
                                              .err = ERR_UNAVAILABLE,
                                              .message = "the registry is away" },
                      b.now, b.wall);
-        turn_later(&b);
+        bench_turn_later(&b);
         assert_int_equal(b.report != NULL, i == 0); /* the same again is no news */
         assert_int_equal(bench_state(&b, 1), i == 0 ? TASK_PREPARING : TASK_NEW);
         if (i == 0)
@@ -314,7 +293,7 @@ static void test_what_is_tried_again_says_why(void **state)
     }
     bench_answer(&b, 0, 0);
     (void)bench_settle(&b);
-    turn_later(&b);
+    bench_turn_later(&b);
     assert_int_equal(bench_state(&b, 1), TASK_RUNNING);
     assert_null(bench_status(&b, 1)->err); /* it has passed */
     bench_close(&b);
@@ -333,7 +312,7 @@ static void test_a_container_that_does_not_start_has_failed(void **state)
     bench_turn(&b);
     assert_int_equal(b.seen[0].kind, AGENT_CONTAINER_START);
     bench_answer(&b, 0, ERR_INVALID);
-    turn_later(&b);
+    bench_turn_later(&b);
     assert_int_equal(bench_state(&b, 1), TASK_FAILED);
     bench_close(&b);
 }
@@ -404,7 +383,7 @@ static void test_without_an_assignment_nothing_is_stopped(void **state)
     assert_int_equal(b.count, 0);
     frame_task(&f, 1, TASK_RUNNING)->status.state = TASK_STARTING;
     assert_int_equal(bench_assign_all(&b, &f), 0);
-    turn_later(&b);
+    bench_turn_later(&b);
     assert_int_equal(b.count, 2);
     assert_int_equal(b.seen[0].kind + b.seen[1].kind, AGENT_SANDBOX_CREATE + AGENT_CONTAINER_STOP);
     assert_int_equal(bench_state(&b, 1), TASK_RUNNING);
@@ -421,7 +400,7 @@ static void test_a_task_that_ran_before_is_not_started_again(void **state)
     bench_open(&b);
     frame_task(&f, 1, TASK_RUNNING)->status.state = TASK_RUNNING;
     assert_int_equal(bench_assign_all(&b, &f), 0);
-    turn_later(&b);
+    bench_turn_later(&b);
     assert_int_equal(b.count, 0);
     assert_int_equal(bench_state(&b, 1), TASK_FAILED);
     bench_close(&b);
@@ -452,7 +431,7 @@ static void test_its_disconnect_policy_stops_a_task(void **state)
     assert_int_equal(b.seen[0].kind, AGENT_CONTAINER_STOP);
     exit_task(&b, 2, 143);
     agent_connected(b.agent, b.now);
-    turn_later(&b);
+    bench_turn_later(&b);
     assert_int_equal(bench_state(&b, 2), TASK_SHUTDOWN);
     assert_string_equal(bench_status(&b, 2)->message, "no manager was reachable");
     bench_close(&b);
@@ -464,17 +443,17 @@ static void test_a_report_is_repeated_until_it_is_in_the_log(void **state)
 
     (void)state;
     bench_open(&b);
-    start_task(&b, 1);
+    bench_start_task(&b, 1);
     assert_int_equal(bench_state(&b, 1), TASK_RUNNING);
-    turn_later(&b);
+    bench_turn_later(&b);
     assert_null(b.report); /* said once on one connection */
     agent_disconnected(b.agent, b.now);
     agent_connected(b.agent, b.now);
-    turn_later(&b);
+    bench_turn_later(&b);
     assert_int_equal(bench_state(&b, 1), TASK_RUNNING);
     agent_acknowledged(b.agent, b.report->sequence);
     agent_connected(b.agent, b.now);
-    turn_later(&b);
+    bench_turn_later(&b);
     assert_null(b.report);
     bench_close(&b);
 }
@@ -485,7 +464,7 @@ static void test_reports_are_gathered(void **state)
 
     (void)state;
     bench_open(&b);
-    start_task(&b, 1);
+    bench_start_task(&b, 1);
     exit_task(&b, 1, 0);
     bench_turn(&b);
     assert_null(b.report); /* 1 ms after the last one */
@@ -512,7 +491,7 @@ static void test_a_long_report_is_continued(void **state)
     for (unsigned n = ASSIGNED_MAX + 1; n <= ASSIGNED_MAX + 10; n++)
         frame_task(&f, n, TASK_SHUTDOWN)->status.state = TASK_ASSIGNED;
     assert_int_equal(bench_assign_all(&b, &f), 0);
-    turn_later(&b);
+    bench_turn_later(&b);
     told += b.report->tasks.count;
     assert_int_equal(told, ASSIGNED_MAX);
     b.now = b.deadline - MS;
@@ -521,180 +500,11 @@ static void test_a_long_report_is_continued(void **state)
     told += b.report->tasks.count;
     assert_int_equal(told, ASSIGNED_MAX + 10);
     agent_connected(b.agent, b.now); /* nothing was acknowledged: all of it again */
-    turn_later(&b);
+    bench_turn_later(&b);
     assert_int_equal(b.report->tasks.count, ASSIGNED_MAX);
-    turn_later(&b);
+    bench_turn_later(&b);
     assert_int_equal(b.report->tasks.count, 10);
     bench_close(&b);
-}
-
-/* --- Bad input */
-
-static void test_a_difference_needs_its_base(void **state)
-{
-    struct assign f = { .base = 5, .version = 6 };
-    struct bench b;
-
-    (void)state;
-    bench_open(&b);
-    assert_int_equal(agent_assign(b.agent, &f), ERR_STALE);
-    start_task(&b, 1);
-    f = (struct assign){ .base = b.version + 1, .version = b.version + 2 };
-    assert_int_equal(agent_assign(b.agent, &f), ERR_STALE);
-    assert_int_equal(agent_version(b.agent), b.version);
-    bench_close(&b);
-}
-
-static void test_a_row_must_be_what_its_key_says(void **state)
-{
-    static const char *const keys[] = { "task/x", "secret/x" };
-    struct bench b;
-
-    (void)state;
-    bench_open(&b);
-    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-        struct assign empty = { 0 }, both = { 0 }, wrong = { 0 };
-
-        frame_network(&empty, 1);
-        fields_deinit(&network_type, empty.rows.items[0].network);
-        free(empty.rows.items[0].network);
-        empty.rows.items[0].network = NULL;
-        assert_int_equal(str_set(&empty.rows.items[0].key, keys[i]), 0);
-        assert_int_equal(bench_assign_all(&b, &empty), ERR_MALFORMED);
-
-        frame_network(&both, 1);
-        both.rows.items[0].secret = calloc(1, sizeof(struct secret));
-        assert_int_equal(bench_assign_all(&b, &both), ERR_MALFORMED);
-
-        frame_network(&wrong, 1);
-        assert_int_equal(str_set(&wrong.rows.items[0].key, keys[i]), 0);
-        assert_int_equal(bench_assign_all(&b, &wrong), ERR_MALFORMED);
-    }
-    bench_turn(&b);
-    assert_int_equal(b.count, 0);
-    bench_close(&b);
-}
-
-static void test_a_cut_assignment_changes_nothing(void **state)
-{
-    struct assign f = { 0 };
-    struct bench b;
-
-    (void)state;
-    bench_open(&b);
-    start_task(&b, 1);
-    (void)frame_task(&f, 2, TASK_RUNNING); /* the frame owns it */
-    f.more = true;
-    assert_int_equal(bench_assign_all(&b, &f), 0);
-    bench_turn(&b);
-    assert_int_equal(b.count, 0);
-    (void)frame_task(&f, 2, TASK_RUNNING); /* from the start again, in one */
-    assert_int_equal(bench_assign_all(&b, &f), 0);
-    bench_turn(&b);
-    assert_int_equal(b.count, 2); /* 1 is stopped, 2 prepared */
-    bench_close(&b);
-}
-
-/* Whatever could not be remembered is asked for again, and then nothing of it is missing. */
-static void test_memory_may_run_out_at_any_point(void **state)
-{
-    bool failed = true;
-
-    (void)state;
-    for (unsigned n = 1; failed; n++) {
-        struct assign f = { 0 }, again = { 0 };
-        struct bench b;
-        int rc;
-
-        bench_open(&b);
-        frame_network(&f, 9);
-        (void)frame_task(&f, 1, TASK_RUNNING); /* the frame owns it */
-        frame_network(&again, 9);
-        (void)frame_task(&again, 1, TASK_RUNNING);
-        f.version = 1;
-        oom_fail_at(n);
-        rc = agent_assign(b.agent, &f);
-        failed = oom_has_failed();
-        assert_int_equal(rc, failed ? -ENOMEM : 0);
-        fields_deinit(&assign_type, &f);
-        if (failed)
-            assert_int_equal(agent_version(b.agent), 0);
-        assert_int_equal(bench_assign_all(&b, &again), 0);
-        bench_turn(&b);
-        assert_int_equal(b.count, 2);
-        assert_int_equal(b.seen[0].kind, AGENT_NETWORK_SET);
-        assert_int_equal(b.seen[1].kind, AGENT_IMAGE_ENSURE);
-        bench_close(&b);
-    }
-}
-
-static void test_memory_may_run_out_in_a_difference(void **state)
-{
-    bool failed = true;
-
-    (void)state;
-    for (unsigned n = 1; failed; n++) {
-        struct assign f = { 0 }, again = { 0 };
-        struct bench b;
-        int rc;
-
-        bench_open(&b);
-        frame_network(&f, 9);
-        (void)frame_task(&f, 1, TASK_READY); /* the frame owns it */
-        assert_int_equal(bench_assign_all(&b, &f), 0);
-        (void)bench_settle(&b);
-        frame_gone(&f, "network", 9);
-        (void)frame_task(&f, 1, TASK_RUNNING);
-        (void)frame_task(&f, 2, TASK_READY);
-        (void)frame_task(&again, 1, TASK_RUNNING);
-        (void)frame_task(&again, 2, TASK_READY);
-        f.base = b.version;
-        f.version = b.version + 1;
-        oom_fail_at(n);
-        rc = agent_assign(b.agent, &f);
-        failed = oom_has_failed();
-        assert_int_equal(rc, failed ? -ENOMEM : 0); /* after a failure all of it comes again */
-        fields_deinit(&assign_type, &f);
-        bench_turn(&b); /* what it points to is still there */
-        for (size_t i = 0; i < b.count; i++)
-            bench_answer(&b, i, 0);
-        assert_int_equal(bench_assign_all(&b, &again), 0);
-        (void)bench_settle(&b);
-        turn_later(&b);
-        assert_int_equal(agent_row_count(b.agent), 2);
-        agent_connected(b.agent, b.now);
-        turn_later(&b);
-        assert_int_equal(bench_state(&b, 1), TASK_RUNNING);
-        assert_int_equal(bench_state(&b, 2), TASK_READY);
-        bench_close(&b);
-    }
-}
-
-static void test_a_turn_without_memory_is_taken_again(void **state)
-{
-    bool failed = true;
-
-    (void)state;
-    for (unsigned n = 1; failed; n++) {
-        struct assign f = { 0 };
-        struct bench b;
-
-        bench_open(&b);
-        (void)frame_task(&f, 1, TASK_RUNNING); /* the frame owns it */
-        assert_int_equal(bench_assign_all(&b, &f), 0);
-        oom_fail_at(n);
-        bench_turn(&b);
-        failed = oom_has_failed();
-        if (failed && b.count == 0)
-            assert_true(b.deadline <= b.now + 100 * MS);
-        for (size_t i = 0; i < b.count; i++)
-            bench_answer(&b, i, 0);
-        (void)bench_settle(&b);
-        agent_connected(b.agent, b.now);
-        turn_later(&b);
-        assert_int_equal(bench_state(&b, 1), TASK_RUNNING);
-        bench_close(&b);
-    }
 }
 
 int main(void)
@@ -719,12 +529,6 @@ int main(void)
         cmocka_unit_test(test_a_report_is_repeated_until_it_is_in_the_log),
         cmocka_unit_test(test_reports_are_gathered),
         cmocka_unit_test(test_a_long_report_is_continued),
-        cmocka_unit_test(test_a_difference_needs_its_base),
-        cmocka_unit_test(test_a_row_must_be_what_its_key_says),
-        cmocka_unit_test(test_a_cut_assignment_changes_nothing),
-        cmocka_unit_test(test_memory_may_run_out_at_any_point),
-        cmocka_unit_test(test_memory_may_run_out_in_a_difference),
-        cmocka_unit_test(test_a_turn_without_memory_is_taken_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -167,6 +167,14 @@ void rig_append_durable(struct rig *r, size_t entries, size_t data_len)
     rig_drain(r);
 }
 
+void rig_write_three(struct rig *r)
+{
+    rig_start(r);
+    assert_int_equal(rig_hard_state(r, 2, 7, 0), 0);
+    for (unsigned i = 0; i < 3; i++)
+        rig_append_durable(r, 5, 300);
+}
+
 int rig_hard_state(struct rig *r, raft_term term, raft_node_id vote, raft_index commit)
 {
     struct raft_write_op op = {

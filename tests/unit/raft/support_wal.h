@@ -9,6 +9,7 @@
 #include "raft/wal.h"
 
 #define RIG_SEGMENT_BYTES (UINT32_C(16) << 10)
+#define RIG_SEGMENT       "00000000000000000001.wal" /* the first one's file */
 
 struct rig {
     struct wal_config cfg;
@@ -28,6 +29,9 @@ void rig_init(struct rig *r);
 void rig_deinit(struct rig *r);
 
 void rig_start(struct rig *r); /* a new log that has room */
+/* The same with three flushes of term 2, vote 7: entries 1..5, 6..10 and 11..15, each a record of
+ * several sectors. */
+void rig_write_three(struct rig *r);
 
 int rig_open(struct rig *r); /* recovers; asserts nothing about the result */
 void rig_open_ok(struct rig *r);

@@ -1,4 +1,5 @@
 /* What the log does when the disk does wrong: one test for each fault that a disk is known for.
+ * Files that are gone or another's: test_wal_files.c.
  * The rule behind all of them: an interrupted write is cut, a loss of what was acknowledged is
  * never taken for one. */
 #include <errno.h>
@@ -13,18 +14,6 @@
 
 #include "base/err.h"
 #include "support_wal.h"
-
-#define SEGMENT "00000000000000000001.wal"
-
-/* Three flushes: records 1 (entries 1..5), 2 (6..10), 3 (11..15), each of several sectors. */
-static void write_three(struct rig *r)
-{
-    rig_start(r);
-    assert_int_equal(rig_hard_state(r, 2, 7, 0), 0);
-    for (unsigned i = 0; i < 3; i++) {
-        rig_append_durable(r, 5, 300);
-    }
-}
 
 /* Where the n-th record begins: each has the same length but for the padding. */
 static uint64_t record_at(unsigned n)
@@ -61,7 +50,7 @@ static void test_a_torn_flush_is_cut_and_its_place_used_again(void **state)
     struct rig r;
 
     (void)state;
-    write_three(&r);
+    rig_write_three(&r);
     assert_int_equal(rig_append(&r, 5, 300), 0);
     assert_true(rig_run_op(&r, WAL_LANE_LOG)); /* the write without its sync */
     rig_crash(&r, DISK_MEM_TEAR, draw_odd, &n);
@@ -83,7 +72,7 @@ static void test_a_flush_of_which_nothing_arrived_leaves_no_trace(void **state)
     struct rig r;
 
     (void)state;
-    write_three(&r);
+    rig_write_three(&r);
     assert_int_equal(rig_append(&r, 5, 300), 0);
     assert_true(rig_run_op(&r, WAL_LANE_LOG));
     rig_crash(&r, DISK_MEM_TEAR, draw_zero, NULL);
@@ -119,7 +108,7 @@ static void test_what_recovery_read_from_the_cache_is_made_durable(void **state)
     struct rig r;
 
     (void)state;
-    write_three(&r);
+    rig_write_three(&r);
     assert_int_equal(rig_append(&r, 5, 300), 0);
     assert_true(rig_run_op(&r, WAL_LANE_LOG));
     rig_reopen(&r, DISK_MEM_KEEP);
@@ -138,7 +127,7 @@ static void test_nothing_is_witnessed_before_it_is_settled(void **state)
     struct rig r;
 
     (void)state;
-    write_three(&r);
+    rig_write_three(&r);
     assert_int_equal(rig_append(&r, 5, 300), 0);
     assert_true(rig_run_op(&r, WAL_LANE_LOG));
     rig_reopen(&r, DISK_MEM_KEEP);
@@ -169,8 +158,8 @@ static void test_rot_with_later_records_is_damage_and_names_what_is_missing(void
         struct rig r;
 
         print_message("  %s\n", cases[i].why);
-        write_three(&r);
-        assert_true(disk_mem_flip(r.disk, SEGMENT, record_at(2) + cases[i].offset, 0x10));
+        rig_write_three(&r);
+        assert_true(disk_mem_flip(r.disk, RIG_SEGMENT, record_at(2) + cases[i].offset, 0x10));
         rig_reopen(&r, DISK_MEM_KEEP);
         rig_assert_entries(&r, 1, 5);
         assert_int_equal(r.found.acknowledged.index, 15);
@@ -188,8 +177,8 @@ static void test_a_pending_repair_survives_restarts_until_it_is_done(void **stat
     struct rig r;
 
     (void)state;
-    write_three(&r);
-    assert_true(disk_mem_flip(r.disk, SEGMENT, record_at(2) + 500, 1));
+    rig_write_three(&r);
+    assert_true(disk_mem_flip(r.disk, RIG_SEGMENT, record_at(2) + 500, 1));
     rig_reopen(&r, DISK_MEM_KEEP);
     assert_int_equal(r.found.acknowledged.index, 15);
     rig_drain(&r);
@@ -211,8 +200,8 @@ static void test_rot_in_the_last_record_is_not_cut_as_a_torn_tail(void **state)
     struct rig r;
 
     (void)state;
-    write_three(&r);
-    assert_true(disk_mem_flip(r.disk, SEGMENT, record_at(3) + 700, 1));
+    rig_write_three(&r);
+    assert_true(disk_mem_flip(r.disk, RIG_SEGMENT, record_at(3) + 700, 1));
     rig_reopen(&r, DISK_MEM_KEEP);
     rig_assert_entries(&r, 1, 10);
     assert_int_equal(r.found.acknowledged.index, 15); /* its header says so */
@@ -230,8 +219,8 @@ static void test_a_lost_header_of_the_last_record_leaves_the_extent_unknown(void
     struct rig r;
 
     (void)state;
-    write_three(&r);
-    assert_true(disk_mem_flip(r.disk, SEGMENT, record_at(3) + 8, 1));
+    rig_write_three(&r);
+    assert_true(disk_mem_flip(r.disk, RIG_SEGMENT, record_at(3) + 8, 1));
     rig_reopen(&r, DISK_MEM_KEEP);
     rig_assert_entries(&r, 1, 10);
     assert_true(r.found.acknowledged.index == UINT64_MAX);
@@ -251,7 +240,8 @@ static void test_a_vote_that_may_be_lost_is_spent(void **state)
     rig_drain(&r);
     assert_int_equal(rig_hard_state(&r, 5, 3, 0), 0);
     rig_drain(&r);
-    assert_true(disk_mem_flip(r.disk, SEGMENT, 128 + 64 + 8, 1)); /* header of the second record */
+    assert_true(
+        disk_mem_flip(r.disk, RIG_SEGMENT, 128 + 64 + 8, 1)); /* header of the second record */
     rig_reopen(&r, DISK_MEM_KEEP);
     assert_int_equal(r.found.hard_state.term, 5);
     assert_true(r.found.hard_state.vote == WAL_VOTE_UNKNOWN);
@@ -264,10 +254,10 @@ static void test_the_newest_term_is_known_when_the_log_has_lost_it(void **state)
     struct rig r;
 
     (void)state;
-    write_three(&r);
+    rig_write_three(&r);
     assert_int_equal(rig_hard_state(&r, 3, 7, 0), 0);
     rig_drain(&r);
-    assert_true(disk_mem_flip(r.disk, SEGMENT, record_at(4) + 8, 1));
+    assert_true(disk_mem_flip(r.disk, RIG_SEGMENT, record_at(4) + 8, 1));
     rig_reopen(&r, DISK_MEM_KEEP);
     assert_int_equal(r.found.hard_state.term, 3);
     assert_int_equal(r.found.acknowledged.term, 3);
@@ -284,7 +274,7 @@ static void test_a_record_that_lost_only_its_payload_keeps_its_vote(void **state
     rig_drain(&r);
     assert_int_equal(rig_hard_state(&r, 6, 3, 0), 0);
     rig_drain(&r);
-    assert_true(disk_mem_flip(r.disk, SEGMENT, 128 + 64 + 128 + 10, 1));
+    assert_true(disk_mem_flip(r.disk, RIG_SEGMENT, 128 + 64 + 128 + 10, 1));
     rig_reopen(&r, DISK_MEM_KEEP);
     assert_int_equal(r.found.hard_state.term, 6);
     assert_int_equal(r.found.hard_state.vote, 3);
@@ -297,9 +287,9 @@ static void test_an_unreadable_sector_is_damage_not_an_error(void **state)
     struct rig r;
 
     (void)state;
-    write_three(&r);
+    rig_write_three(&r);
     rig_crash(&r, DISK_MEM_KEEP, NULL, NULL);
-    assert_true(disk_mem_set_unreadable(r.disk, SEGMENT, record_at(2) + 600));
+    assert_true(disk_mem_set_unreadable(r.disk, RIG_SEGMENT, record_at(2) + 600));
     rig_open_ok(&r);
     rig_assert_entries(&r, 1, 5);
     assert_int_equal(r.found.acknowledged.index, 15);
@@ -311,10 +301,10 @@ static void test_damage_below_the_base_does_not_matter(void **state)
     struct rig r;
 
     (void)state;
-    write_three(&r);
+    rig_write_three(&r);
     assert_int_equal(rig_compact(&r, 12, "conf"), 0);
     rig_drain(&r);
-    assert_true(disk_mem_flip(r.disk, SEGMENT, record_at(2) + 600, 1));
+    assert_true(disk_mem_flip(r.disk, RIG_SEGMENT, record_at(2) + 600, 1));
     rig_reopen(&r, DISK_MEM_KEEP);
     rig_assert_entries(&r, 13, 15);
     assert_int_equal(r.found.acknowledged.index, 0);
@@ -329,7 +319,7 @@ static void test_a_cut_inside_a_gap_takes_uncommitted_entries_with_it(void **sta
     struct rig r;
 
     (void)state;
-    write_three(&r);
+    rig_write_three(&r);
     assert_int_equal(rig_hard_state(&r, 2, 7, 4), 0);
     rig_drain(&r);
     cut_at = record_at(4) + 128 + 64;
@@ -337,7 +327,7 @@ static void test_a_cut_inside_a_gap_takes_uncommitted_entries_with_it(void **sta
     rig_drain(&r);
     rig_append_durable(&r, 5, 300);
     for (uint64_t at = cut_at; at < cut_at + 192; at += 16)
-        assert_true(disk_mem_flip(r.disk, SEGMENT, at, 1));
+        assert_true(disk_mem_flip(r.disk, RIG_SEGMENT, at, 1));
     rig_reopen(&r, DISK_MEM_KEEP);
     rig_assert_entries(&r, 1, 4); /* only what was committed is believed */
     assert_int_equal(r.found.acknowledged.index, 13);
@@ -351,7 +341,7 @@ static void test_a_lost_write_is_found_by_the_next_record(void **state)
     struct rig r;
 
     (void)state;
-    write_three(&r);
+    rig_write_three(&r);
     disk_mem_drop_next(r.disk);
     rig_append_durable(&r, 5, 300); /* 16..20 are nowhere */
     rig_append_durable(&r, 5, 300);
@@ -367,7 +357,7 @@ static void test_a_lost_last_write_is_found_by_the_witness(void **state)
     struct rig r;
 
     (void)state;
-    write_three(&r);
+    rig_write_three(&r);
     disk_mem_drop_next(r.disk);
     assert_int_equal(rig_append(&r, 5, 300), 0);
     assert_true(rig_flush(&r));
@@ -385,7 +375,7 @@ static void test_a_misdirected_write_is_found_at_both_places(void **state)
     struct rig r;
 
     (void)state;
-    write_three(&r);
+    rig_write_three(&r);
     disk_mem_misdirect_next(r.disk, -3); /* over record 3 */
     rig_append_durable(&r, 5, 300);
     rig_append_durable(&r, 5, 300);
@@ -402,107 +392,13 @@ static void test_a_write_that_landed_further_on_is_not_believed(void **state)
     struct rig r;
 
     (void)state;
-    write_three(&r);
+    rig_write_three(&r);
     disk_mem_misdirect_next(r.disk, 12);
     rig_append_durable(&r, 5, 300);
     rig_append_durable(&r, 5, 300);
     rig_reopen(&r, DISK_MEM_KEEP);
     rig_assert_entries(&r, 1, 15);
     assert_int_equal(r.found.acknowledged.index, 25);
-    rig_deinit(&r);
-}
-
-/* --- Files that are gone or not ours. */
-
-static void test_a_deleted_log_is_not_a_new_one(void **state)
-{
-    struct rig r;
-
-    (void)state;
-    write_three(&r);
-    wal_witness(r.wal);
-    rig_drain(&r);
-    rig_crash(&r, DISK_MEM_KEEP, NULL, NULL);
-    assert_true(disk_mem_delete(r.disk, SEGMENT));
-    rig_open_ok(&r);
-    assert_false(r.found.is_new);
-    assert_int_equal(r.found.entry_count, 0);
-    assert_true(r.found.acknowledged.index == UINT64_MAX);
-    assert_int_equal(r.found.hard_state.term, 2);
-    assert_int_equal(r.found.hard_state.vote, 7);
-    rig_deinit(&r);
-}
-
-static void test_a_lost_manifest_is_made_anew(void **state)
-{
-    struct rig r;
-
-    (void)state;
-    write_three(&r);
-    rig_crash(&r, DISK_MEM_KEEP, NULL, NULL);
-    assert_true(disk_mem_delete(r.disk, "manifest"));
-    rig_open_ok(&r);
-    rig_assert_entries(&r, 1, 15);
-    assert_int_equal(r.found.damaged_places, 1);
-    assert_int_equal(r.found.acknowledged.index, 0);
-    rig_drain(&r);
-    assert_true(disk_mem_exists(r.disk, "manifest"));
-    rig_deinit(&r);
-}
-
-static void test_one_damaged_slot_of_the_manifest_is_enough(void **state)
-{
-    struct rig r;
-
-    (void)state;
-    for (unsigned slot = 0; slot < 2; slot++) {
-        write_three(&r);
-        wal_witness(r.wal);
-        rig_drain(&r);
-        assert_true(disk_mem_flip(r.disk, "manifest", slot * 4096 + 50, 1));
-        rig_reopen(&r, DISK_MEM_KEEP);
-        rig_assert_entries(&r, 1, 15);
-        assert_int_equal(r.found.damaged_places, 0);
-        rig_deinit(&r);
-    }
-}
-
-static void test_another_cluster_node_or_key_is_refused(void **state)
-{
-    struct rig r;
-
-    (void)state;
-    write_three(&r);
-    rig_crash(&r, DISK_MEM_KEEP, NULL, NULL);
-    r.cfg.cluster[3] ^= 1;
-    assert_int_equal(rig_open(&r), ERR_WRONG_CLUSTER);
-    r.cfg.cluster[3] ^= 1;
-    r.cfg.node++;
-    assert_int_equal(rig_open(&r), ERR_WRONG_CLUSTER);
-    r.cfg.node--;
-    r.cfg.key[0] ^= 1;
-    assert_int_equal(rig_open(&r), ERR_UNAUTHENTICATED);
-    r.cfg.key[0] ^= 1;
-    rig_open_ok(&r);
-    rig_deinit(&r);
-}
-
-/* A segment taken from another directory of the same node does not verify at another number. */
-static void test_a_segment_at_another_number_is_not_read(void **state)
-{
-    struct disk_op op = { .kind = DISK_RENAME, .file = SEGMENT, .to = "00000000000000000009.wal" };
-    struct rig r;
-
-    (void)state;
-    write_three(&r);
-    wal_witness(r.wal);
-    rig_drain(&r);
-    rig_crash(&r, DISK_MEM_KEEP, NULL, NULL);
-    assert_int_equal(disk_mem_run(r.disk, &op), 0);
-    rig_open_ok(&r);
-    assert_int_equal(r.found.entry_count, 0);
-    assert_int_equal(r.found.acknowledged.term, 2);
-    assert_true(r.found.acknowledged.index == UINT64_MAX);
     rig_deinit(&r);
 }
 
@@ -518,7 +414,7 @@ static void test_a_failed_flush_is_the_end(void **state)
         struct rig r;
         raft_write durable;
 
-        write_three(&r);
+        rig_write_three(&r);
         durable = wal_durable(r.wal);
         assert_int_equal(rig_append(&r, 1, 300), 0);
         disk_mem_fail_next(r.disk, kinds[i], -EIO);
@@ -540,7 +436,7 @@ static void test_a_restart_after_a_failed_sync_trusts_no_cache(void **state)
     struct rig r;
 
     (void)state;
-    write_three(&r);
+    rig_write_three(&r);
     assert_int_equal(rig_append(&r, 5, 300), 0);
     disk_mem_fail_next(r.disk, DISK_SYNC, -EIO);
     assert_true(rig_flush(&r));
@@ -557,7 +453,7 @@ static void test_a_failed_sync_of_a_spare_or_the_manifest_is_the_end(void **stat
     struct rig r;
 
     (void)state;
-    write_three(&r);
+    rig_write_three(&r);
     wal_witness(r.wal);
     disk_mem_fail_next(r.disk, DISK_SYNC, -EIO);
     assert_true(rig_run_op(&r, WAL_LANE_SPARE));
@@ -588,11 +484,6 @@ int main(void)
         cmocka_unit_test(test_a_lost_last_write_is_found_by_the_witness),
         cmocka_unit_test(test_a_misdirected_write_is_found_at_both_places),
         cmocka_unit_test(test_a_write_that_landed_further_on_is_not_believed),
-        cmocka_unit_test(test_a_deleted_log_is_not_a_new_one),
-        cmocka_unit_test(test_a_lost_manifest_is_made_anew),
-        cmocka_unit_test(test_one_damaged_slot_of_the_manifest_is_enough),
-        cmocka_unit_test(test_another_cluster_node_or_key_is_refused),
-        cmocka_unit_test(test_a_segment_at_another_number_is_not_read),
         cmocka_unit_test(test_a_failed_flush_is_the_end),
         cmocka_unit_test(test_a_restart_after_a_failed_sync_trusts_no_cache),
         cmocka_unit_test(test_a_failed_sync_of_a_spare_or_the_manifest_is_the_end),

@@ -1,5 +1,5 @@
-/* Each turn in which something changed, the rows of every connected node are derived anew and
- * compared, by hash, with what it was sent. What is common to many nodes is made once. */
+/* Each turn in which something changed, the rows of every connected node are derived anew
+ * (dispatcher_rows.h) and compared, by hash, with what it was sent; only what differs is copied. */
 #include "node/control/dispatcher.h"
 
 #include <errno.h>
@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/omap.h"
+#include "node/control/dispatcher_rows.h"
 
 #define FRAME_BYTES_MAX (1 * MIB)
 #define SESSIONS_MAX    16384
@@ -153,11 +154,9 @@ void dispatcher_reachable(struct dispatcher *d, const struct id *node, enum cont
     d->dirty = true;
 }
 
-/* --- Rows */
+/* --- A node's pass */
 
-/* One pass over one node. */
 struct pass {
-    const struct dispatcher *dispatcher;
     const struct store *store;
     struct session *session;
     struct dispatcher_output *out;
@@ -193,9 +192,10 @@ static struct assign *open_frame(struct pass *p)
     return frame;
 }
 
-/* Sends the row if the node does not have it so. Borrows `row`, whose key is set. */
-static void offer(struct pass *p, const struct assigned *row)
+/* Sends the row if the node does not have it so. */
+static void offer(void *ctx, const struct assigned *row)
 {
+    struct pass *p = ctx;
     uint64_t hash = fields_hash(&assigned_type, row);
     struct sent_row *sent = omap_get(&p->session->sent, slice_of_str(row->key));
     struct assign *frame;
@@ -226,300 +226,6 @@ static void offer(struct pass *p, const struct assigned *row)
                 (row->config != NULL ? row->config->spec.data.len : 0);
 }
 
-#define KEY_MAX 96
-
-/* --- Of tasks: itself, what it refers to, the networks it is on */
-
-static void offer_task(struct pass *p, const struct task *t)
-{
-    char key[KEY_MAX];
-    union {
-        const struct task *shared;
-        struct task *member; /* only read by offer() */
-    } task = { .shared = t };
-
-    (void)snprintf(key, sizeof(key), "task/%s", t->id.text);
-    offer(p, &(struct assigned){ .key = key, .task = task.member });
-}
-
-static void offer_secret(struct pass *p, const char *id_text)
-{
-    char key[KEY_MAX];
-    struct id id;
-    union {
-        const struct secret *shared;
-        struct secret *member;
-    } secret;
-
-    if (id_parse(slice_of_str(id_text), &id) < 0)
-        return;
-    secret.shared = store_secret(p->store, &id);
-    (void)snprintf(key, sizeof(key), "secret/%s", id.text);
-    if (secret.shared != NULL)
-        offer(p, &(struct assigned){ .key = key, .secret = secret.member });
-}
-
-static void offer_config(struct pass *p, const char *id_text)
-{
-    char key[KEY_MAX];
-    struct id id;
-    union {
-        const struct config *shared;
-        struct config *member;
-    } config;
-
-    if (id_parse(slice_of_str(id_text), &id) < 0)
-        return;
-    config.shared = store_config(p->store, &id);
-    (void)snprintf(key, sizeof(key), "config/%s", id.text);
-    if (config.shared != NULL)
-        offer(p, &(struct assigned){ .key = key, .config = config.member });
-}
-
-static void offer_references(struct pass *p, const struct task *t)
-{
-    const struct task_container *c = t->spec.container;
-
-    for (size_t i = 0; c != NULL && i < c->secrets.count; i++)
-        offer_secret(p, c->secrets.items[i].secret_id);
-    for (size_t i = 0; c != NULL && i < c->configs.count; i++)
-        offer_config(p, c->configs.items[i].config_id);
-}
-
-/* --- Of networks: itself, every endpoint, every service on it */
-
-static bool is_up(const struct pass *p, const struct id *node)
-{
-    const struct node *n = store_node(p->store, node);
-
-    return n != NULL && n->status.state == NODE_READY &&
-           omap_get(&p->dispatcher->unreachable, id_slice(node)) == NULL;
-}
-
-static bool is_ready(const struct pass *p, const struct task *t)
-{
-    return t->status.state == TASK_RUNNING && t->status.healthy &&
-           t->desired_state <= TASK_COMPLETE && is_up(p, &t->node_id);
-}
-
-static void offer_endpoint(struct pass *p, const struct task *t, const struct attachment *at)
-{
-    char key[KEY_MAX], name[256];
-    struct endpoint e = { .id = t->id,
-                          .network_id = at->network_id,
-                          .node_id = t->node_id,
-                          .addr = at->addr,
-                          .addr6 = at->addr6,
-                          .generation = at->generation,
-                          .service_id = t->service_id,
-                          .slot = t->slot,
-                          .task_name = name,
-                          .ready = is_ready(p, t),
-                          .aliases = at->aliases };
-
-    if (t->slot != 0)
-        (void)snprintf(name, sizeof(name), "%s.%llu.%s",
-                       t->service_name == NULL ? "" : t->service_name, (unsigned long long)t->slot,
-                       t->id.text);
-    else
-        (void)snprintf(name, sizeof(name), "%s.%s.%s",
-                       t->service_name == NULL ? "" : t->service_name, t->node_id.text, t->id.text);
-    (void)snprintf(key, sizeof(key), "port/%s/%s", t->id.text, at->network_id.text);
-    offer(p, &(struct assigned){ .key = key, .endpoint = &e });
-}
-
-static void offer_endpoints(struct pass *p, const struct omap *networks)
-{
-    struct store_iter it;
-
-    STORE_EACH(&it, p->store, OBJECT_TASK, struct task, t)
-    {
-        if (task_state_is_terminal(t->status.state) || t->status.state < TASK_ASSIGNED)
-            continue;
-        for (size_t i = 0; i < t->attachments.count; i++)
-            if (omap_get(networks, id_slice(&t->attachments.items[i].network_id)) != NULL)
-                offer_endpoint(p, t, &t->attachments.items[i]);
-    }
-}
-
-static void offer_gateways(struct pass *p, const struct omap *networks)
-{
-    struct store_iter it;
-
-    STORE_EACH(&it, p->store, OBJECT_NODE, struct node, n)
-    for (size_t i = 0; i < n->gateways.count; i++) {
-        const struct attachment_ref *g = &n->gateways.items[i];
-        struct endpoint e = { .id = n->id,
-                              .network_id = g->network_id,
-                              .node_id = n->id,
-                              .addr = g->addr,
-                              .addr6 = g->addr6,
-                              .generation = g->generation,
-                              .gateway = true };
-        char key[KEY_MAX];
-
-        if (omap_get(networks, id_slice(&g->network_id)) == NULL)
-            continue;
-        (void)snprintf(key, sizeof(key), "port/%s/%s", n->id.text, g->network_id.text);
-        offer(p, &(struct assigned){ .key = key, .endpoint = &e });
-    }
-}
-
-static void offer_network(struct pass *p, const struct network *n)
-{
-    char key[KEY_MAX];
-    union {
-        const struct network *shared;
-        struct network *member;
-    } network = { .shared = n };
-
-    (void)snprintf(key, sizeof(key), "network/%s", n->id.text);
-    offer(p, &(struct assigned){ .key = key, .network = network.member });
-}
-
-/* Aliases that the service's spec gives on that network. */
-static struct str_list aliases_on(const struct service *s, const struct id *network)
-{
-    const struct network_target_list *targets =
-        s->spec.task.networks.count > 0 ? &s->spec.task.networks : &s->spec.networks;
-
-    for (size_t i = 0; i < targets->count; i++)
-        if (strcmp(targets->items[i].target, network->text) == 0)
-            return targets->items[i].aliases;
-    return (struct str_list){ 0 };
-}
-
-static bool is_on(const struct service *s, const struct network *n)
-{
-    const struct network_target_list *targets =
-        s->spec.task.networks.count > 0 ? &s->spec.task.networks : &s->spec.networks;
-
-    if (n->spec.ingress) {
-        for (size_t i = 0; i < s->endpoint.ports.count; i++)
-            if (s->endpoint.ports.items[i].publish_mode == PUBLISH_INGRESS)
-                return true;
-        return false;
-    }
-    for (size_t i = 0; i < targets->count; i++)
-        if (strcmp(targets->items[i].target, n->id.text) == 0)
-            return true;
-    return false;
-}
-
-static void offer_service(struct pass *p, const struct service *s, const struct network *n)
-{
-    char key[KEY_MAX], vip[64] = "";
-    struct service_record r = { .service_id = s->id,
-                                .network_id = n->id,
-                                .name = s->spec.name,
-                                .aliases = aliases_on(s, &n->id),
-                                .mode = s->endpoint.spec.mode };
-
-    for (size_t i = 0; i < s->endpoint.virtual_ips.count; i++) {
-        const struct virtual_ip *v = &s->endpoint.virtual_ips.items[i];
-
-        if (id_equal(&v->network_id, &n->id) && v->addr != NULL) {
-            (void)snprintf(vip, sizeof(vip), "%.*s", (int)strcspn(v->addr, "/"), v->addr);
-            r.vip = vip;
-        }
-    }
-    if (n->spec.ingress)
-        r.ports = s->endpoint.ports;
-    (void)snprintf(key, sizeof(key), "service/%s/%s", s->id.text, n->id.text);
-    offer(p, &(struct assigned){ .key = key, .service = &r });
-}
-
-static void offer_networks(struct pass *p, const struct omap *networks)
-{
-    struct store_iter it, services;
-
-    STORE_EACH(&it, p->store, OBJECT_NETWORK, struct network, n)
-    {
-        if (omap_get(networks, id_slice(&n->id)) == NULL || n->vni == 0)
-            continue;
-        offer_network(p, n);
-        STORE_EACH(&services, p->store, OBJECT_SERVICE, struct service, s)
-        if (is_on(s, n))
-            offer_service(p, s, n);
-    }
-    offer_endpoints(p, networks);
-    offer_gateways(p, networks);
-}
-
-/* --- Of the cluster */
-
-static void offer_cluster(struct pass *p)
-{
-    const struct cluster *c = store_the_cluster(p->store);
-    const struct node *n = store_node(p->store, &p->session->node);
-    struct ca_root roots[4];
-    struct cluster_record r;
-    char key[KEY_MAX];
-
-    if (c == NULL || n == NULL)
-        return;
-    r = (struct cluster_record){ .id = c->id,
-                                 .gossip_keys = c->gossip_keys,
-                                 .role = n->spec.role,
-                                 .data_port = c->data_port,
-                                 .raft_id = n->manager == NULL ? 0 : n->manager->raft_id };
-    r.roots.items = roots;
-    for (size_t i = 0; i < c->roots.count && i < ARRAY_LEN(roots); i++) {
-        roots[i] = c->roots.items[i];
-        roots[i].secret_key = (struct bytes){ 0 }; /* managers have it from the log */
-        r.roots.count++;
-    }
-    (void)snprintf(key, sizeof(key), "cluster/%s", c->id.text);
-    offer(p, &(struct assigned){ .key = key, .cluster = &r });
-}
-
-static void offer_peers(struct pass *p)
-{
-    struct store_iter it;
-
-    STORE_EACH(&it, p->store, OBJECT_NODE, struct node, n)
-    {
-        struct peer r = { .id = n->id,
-                          .hostname = n->description.hostname,
-                          .link_addrs = n->description.link_addrs,
-                          .gossip_addr = n->description.gossip_addr,
-                          .data_addrs = n->description.data_addrs,
-                          .role = n->spec.role,
-                          .reachable = is_up(p, &n->id) };
-        char key[KEY_MAX];
-
-        if (id_equal(&n->id, &p->session->node))
-            continue;
-        memcpy(r.identity_key, n->identity_key, sizeof(r.identity_key));
-        memcpy(r.static_key, n->static_key, sizeof(r.static_key));
-        (void)snprintf(key, sizeof(key), "peer/%s", n->id.text);
-        offer(p, &(struct assigned){ .key = key, .peer = &r });
-    }
-}
-
-/* --- A node's pass */
-
-/* A task is the node's until it has stopped and the managers have forgotten it. */
-static bool concerns_node(const struct task *t)
-{
-    return t->status.state >= TASK_ASSIGNED;
-}
-
-static int gather_networks(struct pass *p, struct omap *networks)
-{
-    struct store_iter it;
-    int rc = 0;
-
-    STORE_EACH(&it, p->store, OBJECT_NETWORK, struct network, n)
-    if (n->spec.ingress && rc == 0) /* every node takes part in ingress */
-        rc = omap_set(networks, id_slice(&n->id), p);
-    STORE_EACH_OF_NODE(&it, p->store, &p->session->node, t)
-    for (size_t i = 0; i < t->attachments.count && rc == 0; i++)
-        if (concerns_node(t) && !task_state_is_terminal(t->status.state))
-            rc = omap_set(networks, id_slice(&t->attachments.items[i].network_id), p);
-    return rc;
-}
-
 /* Rows that this pass did not see are gone. */
 static void withdraw(struct pass *p)
 {
@@ -530,7 +236,7 @@ static void withdraw(struct pass *p)
         struct slice key = omap_key(n);
         struct assign *frame;
         struct assigned *row;
-        char text[KEY_MAX];
+        char text[DISPATCHER_KEY_MAX];
 
         n = omap_next(n);
         if (sent->seen == p->session->pass)
@@ -551,25 +257,16 @@ static void withdraw(struct pass *p)
 static int turn_session(const struct dispatcher *d, const struct store *s, struct session *session,
                         struct dispatcher_output *out)
 {
-    struct pass p = {
-        .dispatcher = d, .store = s, .session = session, .out = out, .base = session->version
-    };
-    struct omap networks;
-    struct store_iter it;
+    struct pass p = { .store = s, .session = session, .out = out, .base = session->version };
+    int rc;
 
     session->pass++;
-    omap_init(&networks);
-    p.err = gather_networks(&p, &networks);
-    offer_cluster(&p);
-    offer_peers(&p);
-    offer_networks(&p, &networks);
-    STORE_EACH_OF_NODE(&it, s, &session->node, t)
-    if (concerns_node(t)) {
-        offer_references(&p, t);
-        offer_task(&p, t);
-    }
+    rc = dispatcher_rows(s, &d->unreachable, &session->node, offer, &p);
+    if (rc == 0)
+        rc = p.err;
+    if (rc < 0)
+        return rc;
     withdraw(&p);
-    omap_deinit(&networks);
     if (p.err == 0 && p.frame != NULL)
         session->version = store_applied(s);
     return p.err;

@@ -1,10 +1,8 @@
 /* node/control/dispatcher.h - What each node must know, and the difference to what it knows.
  *
- * From the store it derives, per connected node, the rows of dispatch.h: its tasks with
- * their secrets and configs, its networks with all endpoints and services on them, the peers
- * it shares a network with, the cluster's keys. It remembers what it sent, and sends what
- * differs. A node that reconnects to the same leader at the version it was left at gets the
- * difference; any other gets everything (base 0) and compares for itself.
+ * From the store it derives, per connected node, its rows: dispatcher_rows.h. It remembers what it
+ * sent, and sends what differs. A node that reconnects to the same leader at the version it was
+ * left at gets the difference; any other gets everything (base 0) and compares for itself.
  *
  * Pure, like control.h. Runs on the leader only. */
 #ifndef NODE_CONTROL_DISPATCHER_H
@@ -27,7 +25,8 @@ struct dispatcher_output {
 NODISCARD int dispatcher_new(struct dispatcher **out); /* -ENOMEM */
 void dispatcher_free(struct dispatcher *d);
 
-/* A node's agent said HELLO; it is connected until dispatcher_gone.  -ENOMEM */
+/* A node's agent said HELLO; it is connected until dispatcher_gone.
+ *   ERR_FULL (16384 nodes are known), -ENOMEM */
 NODISCARD int dispatcher_hello(struct dispatcher *d, const struct id *node, const struct hello *h);
 void dispatcher_gone(struct dispatcher *d, const struct id *node);
 void dispatcher_clear(struct dispatcher *d); /* no longer leader */

@@ -7,6 +7,7 @@
 
 #include "base/time_text.h"
 #include "node/api/image_json.h"
+#include "node/api/list_json.h"
 #include "node/api/map_json.h"
 
 #define STACK_MAX 512 /* of a printed command */
@@ -90,12 +91,8 @@ static json_t *list_json(const struct str_list *list, size_t from)
 {
     json_t *json = json_array();
 
-    for (size_t i = from; i < list->count; i++) {
-        if (json_array_append_new(json, json_string(list->items[i])) < 0) {
-            json_decref(json);
-            return NULL;
-        }
-    }
+    for (size_t i = from; i < list->count; i++)
+        list_json_add(&json, json_string(list->items[i]));
     return json;
 }
 
@@ -107,16 +104,13 @@ static json_t *mounts_json(const struct container_spec *s)
         const struct container_mount *m = &s->mounts.items[i];
         bool named = m->kind == CONTAINER_MOUNT_VOLUME;
 
-        if (json_array_append_new(
-                list,
-                json_pack("{s:s,s:s*,s:s,s:s,s:s,s:b,s:s}", "Type",
-                          enum_text(&container_mount_kind_names, (int)m->kind), "Name",
-                          named ? m->source : NULL, "Source", m->source != NULL ? m->source : "",
-                          "Destination", m->target, "Mode", "", "RW", !m->read_only, "Propagation",
-                          enum_text(&container_propagation_names, (int)m->propagation))) < 0) {
-            json_decref(list);
-            return NULL;
-        }
+        list_json_add(&list,
+                      json_pack("{s:s,s:s*,s:s,s:s,s:s,s:b,s:s}", "Type",
+                                enum_text(&container_mount_kind_names, (int)m->kind), "Name",
+                                named ? m->source : NULL, "Source",
+                                m->source != NULL ? m->source : "", "Destination", m->target,
+                                "Mode", "", "RW", !m->read_only, "Propagation",
+                                enum_text(&container_propagation_names, (int)m->propagation)));
     }
     return list;
 }

@@ -11,6 +11,7 @@
 #include <sodium.h>
 
 #include "base/err.h"
+#include "node/api/list_json.h"
 #include "node/api/messages.h"
 #include "node/api/session.h"
 #include "node/api/target.h"
@@ -254,7 +255,7 @@ void handle_exec_inspect(struct request *r)
         return;
     arguments = json_array();
     for (size_t i = 1; i < e->spec.argv.count; i++)
-        (void)json_array_append_new(arguments, json_string(e->spec.argv.items[i]));
+        list_json_add(&arguments, json_string(e->spec.argv.items[i]));
     reply_json(r, MHD_HTTP_OK,
                json_pack("{s:s,s:b,s:o,s:{s:b,s:s,s:o,s:b,s:s},s:b,s:b,s:b,s:b,s:s,s:s,s:i}", "ID",
                          e->id, "Running", e->session.process != NULL, "ExitCode",

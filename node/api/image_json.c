@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/time_text.h"
+#include "node/api/list_json.h"
 
 #define LIBRARY "docker.io/library/"
 #define HUB     "docker.io/"
@@ -22,12 +23,8 @@ json_t *image_names_json(const char *const *names)
 {
     json_t *list = json_array();
 
-    for (; names != NULL && *names != NULL; names++) {
-        if (json_array_append_new(list, json_string(image_familiar_name(*names))) < 0) {
-            json_decref(list);
-            return NULL;
-        }
-    }
+    for (; names != NULL && *names != NULL; names++)
+        list_json_add(&list, json_string(image_familiar_name(*names)));
     return list;
 }
 
@@ -100,15 +97,10 @@ json_t *image_history_json(const struct image_info *image)
         wall_ns at = 0;
 
         (void)!time_parse(slice_of_str(created), &at); /* 0 when it is no time */
-        if (json_array_append_new(list, json_pack("{s:s,s:I,s:s,s:n,s:i,s:s}", "Id", "<missing>",
-                                                  "Created", (json_int_t)(at / (wall_ns)NS_PER_S),
-                                                  "CreatedBy", text_member(step, "created_by"),
-                                                  "Tags", "Size", 0, "Comment",
-                                                  text_member(step, "comment"))) < 0) {
-            json_decref(list);
-            list = NULL;
-            break;
-        }
+        list_json_add(&list, json_pack("{s:s,s:I,s:s,s:n,s:i,s:s}", "Id", "<missing>", "Created",
+                                       (json_int_t)(at / (wall_ns)NS_PER_S), "CreatedBy",
+                                       text_member(step, "created_by"), "Tags", "Size", 0,
+                                       "Comment", text_member(step, "comment")));
     }
     json_decref(config);
     return list;

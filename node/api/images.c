@@ -7,6 +7,7 @@
 #include "node/api/api_impl.h"
 #include "node/api/auth.h"
 #include "node/api/image_json.h"
+#include "node/api/list_json.h"
 
 /* --- List ----------------------------------------------------------------------------------- */
 
@@ -65,10 +66,7 @@ static void add_image(void *owner, const struct image_info *image)
         json_decref(json);
         return;
     }
-    if (json_array_append_new(l->list, json) < 0) {
-        json_decref(l->list);
-        l->list = NULL;
-    }
+    list_json_add(&l->list, json);
 }
 
 static void on_listed(void *owner, int err, const char *message)
@@ -201,12 +199,11 @@ static void on_found(void *owner, int err, const char *message, const struct ima
             strncmp(r->args[0], image->id + 7, strlen(r->args[0])) == 0;
     s->told = json_array();
     for (const char *const *name = image->names; by_id && *name != NULL; name++)
-        (void)json_array_append_new(s->told,
-                                    json_pack("{s:s}", "Untagged", image_familiar_name(*name)));
+        list_json_add(&s->told, json_pack("{s:s}", "Untagged", image_familiar_name(*name)));
     if (!by_id)
-        (void)json_array_append_new(s->told, json_pack("{s:s}", "Untagged", r->args[0]));
+        list_json_add(&s->told, json_pack("{s:s}", "Untagged", r->args[0]));
     if (by_id || name_count(image) <= 1)
-        (void)json_array_append_new(s->told, json_pack("{s:s}", "Deleted", image->id));
+        list_json_add(&s->told, json_pack("{s:s}", "Deleted", image->id));
     runtime_image_remove(r->api->cfg.runtime, r->args[0], on_removed, r);
 }
 
@@ -254,8 +251,8 @@ static json_t *distribution_json(const struct distribution_info *info)
         size_t os = strcspn(*p, "/");
         const char *arch = (*p)[os] == '/' ? *p + os + 1 : "";
 
-        (void)json_array_append_new(platforms, json_pack("{s:s%,s:s%}", "os", *p, os,
-                                                         "architecture", arch, strcspn(arch, "/")));
+        list_json_add(&platforms, json_pack("{s:s%,s:s%}", "os", *p, os, "architecture", arch,
+                                            strcspn(arch, "/")));
     }
     return json_pack("{s:{s:s,s:s,s:I},s:o}", "Descriptor", "mediaType", info->media_type, "digest",
                      info->digest, "size", (json_int_t)info->size, "Platforms", platforms);

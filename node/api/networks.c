@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/time_text.h"
 #include "node/api/api_impl.h"
+#include "node/api/list_json.h"
 #include "node/api/map_json.h"
 
 #define VNI_OPTION "com.docker.network.driver.overlay.vxlanid_list"
@@ -19,11 +20,8 @@ static json_t *subnets_json(const struct network *n)
     for (size_t i = 0; i < list->count; i++) {
         json_t *one = NULL;
 
-        if (fields_to_json(&subnet_config_type, &list->items[i], FIELDS_JSON_PLAIN, &one) < 0 ||
-            json_array_append_new(json, one) < 0) {
-            json_decref(json);
-            return NULL;
-        }
+        (void)!fields_to_json(&subnet_config_type, &list->items[i], FIELDS_JSON_PLAIN, &one);
+        list_json_add(&json, one); /* NULL: no memory */
     }
     return json;
 }
@@ -105,11 +103,8 @@ void handle_network_list(struct request *r)
          o != NULL; o = store_next(&it)) {
         const struct network *n = (const struct network *)(const void *)o;
 
-        if (is_wanted(&f, store, n) && json_array_append_new(list, network_json(n)) < 0) {
-            json_decref(list);
-            list = NULL;
-            break;
-        }
+        if (is_wanted(&f, store, n))
+            list_json_add(&list, network_json(n));
     }
     filters_deinit(&f);
     reply_json(r, MHD_HTTP_OK, list);

@@ -1,6 +1,7 @@
 /* node/api/nodes.c - /nodes. */
 #include "base/err.h"
 #include "node/api/api_impl.h"
+#include "node/api/list_json.h"
 #include "node/api/tls_info.h"
 
 /* Who leads and who is reachable is not stored: raft knows. */
@@ -67,11 +68,8 @@ void handle_node_list(struct request *r)
     list = json_array();
     STORE_EACH(&it, request_store(r), OBJECT_NODE, struct node, n)
     {
-        if (is_wanted(&f, n) && json_array_append_new(list, node_json_with(r, n, &st.leader)) < 0) {
-            json_decref(list);
-            list = NULL;
-            break;
-        }
+        if (is_wanted(&f, n))
+            list_json_add(&list, node_json_with(r, n, &st.leader));
     }
     filters_deinit(&f);
     reply_json(r, MHD_HTTP_OK, list);

@@ -4,6 +4,7 @@
  * out. A config's data does. */
 #include "base/err.h"
 #include "node/api/api_impl.h"
+#include "node/api/list_json.h"
 
 static const struct str_map *labels_of(unsigned kind, const struct object *o)
 {
@@ -29,12 +30,8 @@ static void list(struct request *r, unsigned kind)
         if (!filters_prefix(&f, "id", o->id.text) || !filters_prefix(&f, "name", name) ||
             !filters_exact(&f, "names", name) || !filters_labels(&f, "label", labels_of(kind, o)))
             continue;
-        if (fields_to_json(object_kind_type(kind), o, FIELDS_JSON_PLAIN, &json) < 0 ||
-            json_array_append_new(all, json) < 0) {
-            json_decref(all);
-            all = NULL;
-            break;
-        }
+        (void)!fields_to_json(object_kind_type(kind), o, FIELDS_JSON_PLAIN, &json);
+        list_json_add(&all, json); /* NULL: no memory */
     }
     filters_deinit(&f);
     reply_json(r, MHD_HTTP_OK, all);

@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "node/api/api_impl.h"
 #include "node/api/defaults.h"
+#include "node/api/list_json.h"
 #include "node/control/explain.h"
 
 /* What `service ls` prints. */
@@ -77,13 +78,11 @@ void handle_service_list(struct request *r)
         if (!is_wanted(&f, s))
             continue;
         json = service_json(s);
-        if ((with_status &&
-             json_object_set_new(json, "ServiceStatus", status_json(store, s)) < 0) ||
-            json_array_append_new(list, json) < 0) {
-            json_decref(list);
-            list = NULL;
-            break;
+        if (with_status && json_object_set_new(json, "ServiceStatus", status_json(store, s)) < 0) {
+            json_decref(json);
+            json = NULL;
         }
+        list_json_add(&list, json);
     }
     filters_deinit(&f);
     reply_json(r, MHD_HTTP_OK, list);

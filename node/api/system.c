@@ -6,6 +6,7 @@
 #include "base/time_text.h"
 #include "base/utf8.h"
 #include "node/api/api_impl.h"
+#include "node/api/list_json.h"
 
 static const char *membership_text(enum api_membership m)
 {
@@ -115,14 +116,9 @@ static json_t *remotes_json(const struct api_status *st)
 {
     json_t *list = json_array();
 
-    for (size_t i = 0; i < st->remote_count; i++) {
-        if (json_array_append_new(list,
-                                  json_pack("{s:s,s:s}", "NodeID", st->remotes[i].node_id.text,
-                                            "Addr", st->remotes[i].addr)) < 0) {
-            json_decref(list);
-            return NULL;
-        }
-    }
+    for (size_t i = 0; i < st->remote_count; i++)
+        list_json_add(&list, json_pack("{s:s,s:s}", "NodeID", st->remotes[i].node_id.text, "Addr",
+                                       st->remotes[i].addr));
     return list;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "node/api/api_impl.h"
+#include "node/api/list_json.h"
 
 static json_t *attachments_json(const struct store *store, const struct task *t)
 {
@@ -12,22 +13,17 @@ static json_t *attachments_json(const struct store *store, const struct task *t)
         const struct attachment *a = &t->attachments.items[i];
         const struct network *n = store_network(store, &a->network_id);
         json_t *addresses = json_array();
-        int rc = 0;
 
         if (a->addr != NULL)
-            rc |= json_array_append_new(addresses, json_string(a->addr));
+            list_json_add(&addresses, json_string(a->addr));
         if (a->addr6 != NULL)
-            rc |= json_array_append_new(addresses, json_string(a->addr6));
-        rc |= json_array_append_new(
-            list,
-            json_pack("{s:{s:s,s:{s:I},s:{s:s*,s:b,s:s}},s:o}", "Network", "ID", a->network_id.text,
-                      "Version", "Index", (json_int_t)(n != NULL ? n->version.index : 0), "Spec",
-                      "Name", n != NULL ? n->spec.name : NULL, "Ingress",
-                      n != NULL && n->spec.ingress, "Scope", "swarm", "Addresses", addresses));
-        if (rc != 0) {
-            json_decref(list);
-            return NULL;
-        }
+            list_json_add(&addresses, json_string(a->addr6));
+        list_json_add(&list, json_pack("{s:{s:s,s:{s:I},s:{s:s*,s:b,s:s}},s:o}", "Network", "ID",
+                                       a->network_id.text, "Version", "Index",
+                                       (json_int_t)(n != NULL ? n->version.index : 0), "Spec",
+                                       "Name", n != NULL ? n->spec.name : NULL, "Ingress",
+                                       n != NULL && n->spec.ingress, "Scope", "swarm", "Addresses",
+                                       addresses));
     }
     return list;
 }
@@ -112,10 +108,11 @@ static const struct service *only_service(const struct filters *f, const struct 
     return store_service(store, &id);
 }
 
-static int append(json_t *list, const struct filters *f, const struct store *store,
-                  const struct task *t)
+static void append(json_t **list, const struct filters *f, const struct store *store,
+                   const struct task *t)
 {
-    return is_wanted(f, store, t) ? json_array_append_new(list, task_json(store, t)) : 0;
+    if (is_wanted(f, store, t))
+        list_json_add(list, task_json(store, t));
 }
 
 void handle_task_list(struct request *r)
@@ -128,7 +125,6 @@ void handle_task_list(struct request *r)
     struct filters f;
     struct store_iter it;
     json_t *list;
-    int rc = 0;
 
     if (!request_filters(r, &f, known))
         return;
@@ -136,16 +132,12 @@ void handle_task_list(struct request *r)
     only = only_service(&f, store);
     if (only != NULL) {
         STORE_EACH_OF_SERVICE(&it, store, &only->id, t)
-        rc |= append(list, &f, store, t);
+        append(&list, &f, store, t);
     } else {
         STORE_EACH(&it, store, OBJECT_TASK, struct task, t)
-        rc |= append(list, &f, store, t);
+        append(&list, &f, store, t);
     }
     filters_deinit(&f);
-    if (rc != 0) {
-        json_decref(list);
-        list = NULL;
-    }
     reply_json(r, MHD_HTTP_OK, list);
 }
 

@@ -4,6 +4,7 @@
 #include "node/api/api_impl.h"
 #include "node/api/container_json.h"
 #include "node/api/image_json.h"
+#include "node/api/list_json.h"
 #include "node/api/map_json.h"
 #include "node/api/messages.h"
 
@@ -37,10 +38,7 @@ static void add_volume(void *owner, const struct volume_info *v)
         !filters_exact(f, "dangling", v->container_count > 0 ? "false" : "true") ||
         (v->labels != NULL && !filters_labels(f, "label", v->labels)))
         return;
-    if (json_array_append_new(l->list, volume_json(v)) < 0) {
-        json_decref(l->list);
-        l->list = NULL;
-    }
+    list_json_add(&l->list, volume_json(v));
 }
 
 static void on_listed(void *owner, int err, const char *message)
@@ -133,7 +131,7 @@ static void use_container(void *owner, const struct container_info *info)
 {
     struct usage *u = owner;
 
-    (void)json_array_append_new(u->containers, container_summary_json(info, u->now));
+    list_json_add(&u->containers, container_summary_json(info, u->now));
 }
 
 static void use_image(void *owner, const struct image_info *image)
@@ -145,7 +143,7 @@ static void use_image(void *owner, const struct image_info *image)
     u->layers_size += (json_int_t)image->size;
     (void)json_object_set_new(json, "Containers", json_integer((json_int_t)image->container_count));
     (void)json_object_set_new(json, "SharedSize", json_integer(0));
-    (void)json_array_append_new(u->images, json);
+    list_json_add(&u->images, json);
 }
 
 static void use_volume(void *owner, const struct volume_info *v)
@@ -157,7 +155,7 @@ static void use_volume(void *owner, const struct volume_info *v)
     /* -1: its size is not known without walking through it. */
     (void)json_object_set_new(
         json, "UsageData", json_pack("{s:i,s:i}", "Size", -1, "RefCount", (int)v->container_count));
-    (void)json_array_append_new(u->volumes, json);
+    list_json_add(&u->volumes, json);
 }
 
 static void on_used(void *owner, int err, const char *message)

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "node/control/admit_impl.h"
 #include "node/control/gossip_keys.h"
+#include "node/control/nodes.h"
 #include "overlaynet/ip.h"
 
 int refuse(struct admit *a, int code, const char *format, ...)
@@ -306,16 +307,6 @@ int admit_node_join(struct admit *a, const struct node *node)
     return transaction_create(a->out, OBJECT_NODE, (const struct object *)(const void *)node);
 }
 
-static size_t count_managers(const struct store *s)
-{
-    struct store_iter it;
-    size_t count = 0;
-
-    STORE_EACH(&it, s, OBJECT_NODE, struct node, n)
-    count += n->spec.role == ROLE_MANAGER;
-    return count;
-}
-
 int admit_node_update(struct admit *a, const struct id *id, uint64_t version,
                       const struct node_spec *spec)
 {
@@ -328,7 +319,8 @@ int admit_node_update(struct admit *a, const struct id *id, uint64_t version,
     rc = check_version(a, (const struct object *)(const void *)n, version);
     if (rc < 0)
         return rc;
-    if (n->spec.role == ROLE_MANAGER && spec->role == ROLE_WORKER && count_managers(a->store) == 1)
+    if (n->spec.role == ROLE_MANAGER && spec->role == ROLE_WORKER &&
+        nodes_count_managers(a->store) == 1)
         return refuse(a, ERR_INVALID, "attempting to demote the last manager of the swarm");
     rc = fields_copy(&node_type, n, &copy);
     if (rc < 0)

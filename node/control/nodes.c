@@ -169,3 +169,13 @@ bool nodes_reconcile(struct hearsay *h, struct plan *p)
     }
     return changed;
 }
+
+size_t nodes_count_managers(const struct store *s)
+{
+    struct store_iter it;
+    size_t count = 0;
+
+    STORE_EACH(&it, s, OBJECT_NODE, struct node, n)
+    count += n->spec.role == ROLE_MANAGER;
+    return count;
+}

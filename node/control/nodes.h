@@ -17,4 +17,7 @@ void hearsay_add(struct hearsay *h, const struct id *node, enum control_hearing 
  * concerned. */
 bool nodes_reconcile(struct hearsay *h, struct plan *p);
 
+/* Nodes whose spec says that they manage, whether they do yet or not. */
+size_t nodes_count_managers(const struct store *s);
+
 #endif /* NODE_CONTROL_NODES_H */

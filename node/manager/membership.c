@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "node/control/nodes.h"
 
 static bool wants_to_manage(const struct node *n)
 {
@@ -73,16 +74,6 @@ enum membership_step membership_next(const struct store *s, const struct raft_co
     return MEMBERSHIP_CHANGE;
 }
 
-static size_t count_managers(const struct store *s)
-{
-    struct store_iter it;
-    size_t count = 0;
-
-    STORE_EACH(&it, s, OBJECT_NODE, struct node, n)
-    count += n->spec.role == ROLE_MANAGER;
-    return count;
-}
-
 /* -ENOMEM. What does not decode is refused by the store. */
 static int will_manage(const struct change *c, bool *out)
 {
@@ -114,7 +105,7 @@ int membership_check(const struct store *s, const struct transaction *t, struct 
         lost += did && !will;
         gained += will && !did;
     }
-    if (lost == 0 || count_managers(s) + gained > lost)
+    if (lost == 0 || nodes_count_managers(s) + gained > lost)
         return 0;
     (void)snprintf(why->text, sizeof(why->text),
                    "attempting to demote the last manager of the swarm");

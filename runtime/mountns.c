@@ -19,11 +19,12 @@
 #include "base/err.h"
 
 #define CGROUP_ROOT  "/sys/fs/cgroup"
-#define PIN_ATTEMPTS 256
+#define PIN_ATTEMPTS CPU_SETSIZE /* so that every processor has its turn */
 
 struct maker {
     sem_t made, pinned;
     const char *view; /* a directory to build on */
+    size_t attempt;
     pid_t tid;
     int err;
 };
@@ -63,10 +64,30 @@ static int make(const char *view)
     return mount(view, CGROUP_ROOT, NULL, MS_BIND | MS_REC, NULL) < 0 ? -errno : 0;
 }
 
+/* Moves the calling thread to the n-th of the processors that it may run on, or leaves it where it
+ * is. */
+static void move_to_processor(size_t n)
+{
+    cpu_set_t may, one;
+
+    if (sched_getaffinity(0, sizeof(may), &may) < 0)
+        return;
+    n %= (size_t)CPU_COUNT(&may);
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &may) || n-- > 0)
+            continue;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        (void)sched_setaffinity(0, sizeof(one), &one); /* best effort */
+        return;
+    }
+}
+
 static void maker_main(void *arg)
 {
     struct maker *m = arg;
 
+    move_to_processor(m->attempt);
     m->tid = (pid_t)syscall(SYS_gettid);
     m->err = make(m->view);
     CHECK(sem_post(&m->made) == 0);
@@ -92,10 +113,10 @@ static int pin(const struct maker *m, const char *file)
     return mount(source.text, file, NULL, MS_BIND, NULL) < 0 ? -errno : 0;
 }
 
-static int make_and_pin(const struct mountns *ns, const char *file, struct fault *f)
+static int make_and_pin(const struct mountns *ns, const char *file, size_t attempt, struct fault *f)
 {
     struct path view = path_of("%s/cgroup", ns->dir.text);
-    struct maker m = { .view = view.text };
+    struct maker m = { .view = view.text, .attempt = attempt };
     uv_thread_t thread;
     int rc;
 
@@ -151,9 +172,10 @@ int mountns_open(struct mountns *ns, const char *run_dir, struct fault *f)
         if (rc < 0)
             return fault_system(f, rc, "%s", ns->dir.text);
         /* The kernel refuses to pin a namespace that is older than ours, and since 6.18 it
-         * numbers them per processor: a new one may seem older. Another processor's does not. */
-        for (int attempt = 0; attempt < PIN_ATTEMPTS; attempt++) {
-            rc = make_and_pin(ns, file.text, f);
+         * numbers them per processor, from ranges of thousands: a new one may seem older, unless
+         * it was made on the processor where ours was, or luckily on another one. */
+        for (size_t attempt = 0; attempt < PIN_ATTEMPTS; attempt++) {
+            rc = make_and_pin(ns, file.text, attempt, f);
             if (rc != -EINVAL)
                 break;
         }

@@ -37,7 +37,7 @@ static void deliver(struct runtime_stream *s, int index, struct slice bytes)
         s->callbacks.on_output(s->callbacks.owner, source, bytes);
 }
 
-/* What is there already. */
+/* What is there already, or as much of it as is wanted. */
 static void drain_pipe(struct runtime_stream *s, int index)
 {
     uv_os_fd_t fd;
@@ -45,17 +45,16 @@ static void drain_pipe(struct runtime_stream *s, int index)
 
     if (!s->pipe_open[index] || uv_fileno((uv_handle_t *)&s->pipes[index], &fd) < 0)
         return;
-    while ((n = read(fd, s->buffer, sizeof(s->buffer))) > 0)
+    /* Who hears of it may hold the stream or close it. */
+    while (!s->held && s->pipe_open[index] && (n = read(fd, s->buffer, sizeof(s->buffer))) > 0)
         deliver(s, index, slice_of(s->buffer, (size_t)n));
 }
 
 /* A loop that was kept from running may find its timer before its input. */
 static void drain_now(struct runtime_stream *s)
 {
-    for (int i = 1; i < 3; i++) {
-        if (!s->held)
-            drain_pipe(s, i);
-    }
+    for (int i = 1; i < 3; i++)
+        drain_pipe(s, i);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -70,6 +69,8 @@ static void on_timer(uv_timer_t *timer)
         return;
     }
     drain_now(s);
+    if (s->held)
+        return; /* runtime_stream_resume() begins the wait anew */
     stream_finish(s); /* something the command started still holds its output open */
 }
 
@@ -135,8 +136,11 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (n == 0)
         return;
     (void)uv_read_stop(stream); /* end of file; a terminal says EIO */
-    if (s->kind == KIND_ATTACH)
-        drain_pipe(s, index); /* packets look like partial reads, behind which libuv sees no more */
+    /* A packet, and what the kernel has at hand of a terminal's output, looks like a partial read,
+     * behind which libuv takes a hang-up for the end. */
+    drain_pipe(s, index);
+    if (s->held || s->state != STREAM_OPEN)
+        return; /* the rest when it is resumed, and the end once more */
     s->reading--;
     stream_finish_if_done(s);
 }
@@ -353,4 +357,6 @@ void runtime_stream_resume(struct runtime_stream *s)
         if (s->pipe_open[i] && uv_is_readable((uv_stream_t *)&s->pipes[i]))
             (void)uv_read_start((uv_stream_t *)&s->pipes[i], on_alloc, on_read);
     }
+    if (s->state == STREAM_OPEN && s->exited)
+        stream_finish_if_done(s);
 }

@@ -321,7 +321,7 @@ static void test_exec_runs_beside_and_hands_on_its_exit_code(void **state)
 struct typed {
     struct waited waited;
     struct runtime_stream *stream;
-    char out[4096];
+    char out[16384];
     size_t len;
     int exit_code;
     const char *input;
@@ -374,6 +374,45 @@ static void test_exec_with_a_terminal(void **state)
     assert_non_null(strstr(t.out, "40 132"));
     assert_non_null(strstr(t.out, "got hello"));
     assert_int_equal(t.exit_code, 4);
+}
+
+/* Held back until the command is gone and for longer than a stream waits for what a command left
+ * running: a client that reads slowly still gets all of it. */
+static void read_late(bool tty)
+{
+    static struct typed t;
+    const char *argv[] = { "sh", "-c", "echo $$ > /pid; seq 1 2000", NULL };
+    const struct exec_spec spec = { .argv = argv, .tty = tty };
+    const struct stream_callbacks callbacks = { .owner = &t,
+                                                .on_output = on_typed_output,
+                                                .on_end = on_typed_end };
+    char out[1024];
+
+    memset(&t, 0, sizeof(t));
+    t.waited.fixture = &fx;
+    t.stream = runtime_exec(fx.rt, "exec2", &spec, &callbacks);
+    runtime_stream_hold(t.stream);
+    (void)exec_output(&fx, "exec2",
+                      "until [ -s /pid ]; do sleep 0.01; done; "
+                      "while kill -0 $(cat /pid); do sleep 0.01; done; rm /pid; sleep 0.6",
+                      out, sizeof(out));
+    assert_false(t.waited.done);
+    runtime_stream_resume(t.stream);
+    assert_int_equal(wait_call(&t.waited), 0);
+    assert_int_equal(t.exit_code, 0);
+    assert_non_null(strstr(t.out, tty ? "1999\r\n2000\r\n" : "1999\n2000\n"));
+}
+
+static void test_output_of_a_command_that_is_gone_is_read(void **state)
+{
+    NEED_CONTAINERS();
+    read_late(false);
+}
+
+static void test_output_on_a_terminal_of_a_command_that_is_gone_is_read(void **state)
+{
+    NEED_CONTAINERS();
+    read_late(true);
 }
 
 static void test_exec_stdin_reaches_end_of_file(void **state)
@@ -654,6 +693,8 @@ int main(int argc, char **argv)
         TEST(a_new_volume_is_filled_from_the_image),
         TEST(exec_runs_beside_and_hands_on_its_exit_code),
         TEST(exec_with_a_terminal),
+        TEST(output_of_a_command_that_is_gone_is_read),
+        TEST(output_on_a_terminal_of_a_command_that_is_gone_is_read),
         TEST(exec_stdin_reaches_end_of_file),
         TEST(closing_an_exec_ends_its_command),
         TEST(attach_sees_output_and_gives_input),

@@ -4,13 +4,13 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/log.h"
 #include "runtime/launch.h"
+#include "runtime/rootfs.h"
 
 #define USERDB_BYTES_MAX      (4 * MIB)
 #define RESOLV_BYTES_MAX      (64 * KIB)
@@ -27,42 +27,6 @@ static const char *id_of(const struct container *c)
 }
 
 /* --- Root file system */
-
-/* "a:b" in a path would be two lower directories; ours have numbers, and the state directory is
- * reached through a descriptor. */
-static int mount_root(struct container *c, struct fault *f)
-{
-    struct path target = path_of("%s/rootfs", c->run_dir.text);
-    char options[4096];
-    size_t len;
-    int state_fd, rc = 0;
-
-    rc = dir_make(target.text, 0755);
-    if (rc < 0)
-        return fault_system(f, rc, "%s", target.text);
-    state_fd = open(c->rt->state_dir.text, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (state_fd < 0)
-        return fault_system(f, -errno, "%s", c->rt->state_dir.text);
-    len = (size_t)snprintf(options, sizeof(options),
-                           "upperdir=/proc/self/fd/%d/containers/%s/upper,"
-                           "workdir=/proc/self/fd/%d/containers/%s/work,lowerdir=",
-                           state_fd, id_of(c), state_fd, id_of(c));
-    for (size_t i = c->layer_count; i-- > 0 && len < sizeof(options);)
-        len += (size_t)snprintf(options + len, sizeof(options) - len,
-                                "/proc/self/fd/%d/layers/%llu/root%s", state_fd,
-                                (unsigned long long)c->layers[i].number, i > 0 ? ":" : "");
-    if (c->layer_count == 0) /* FROM scratch and nothing else */
-        len += (size_t)snprintf(options + len, sizeof(options) - len,
-                                "/proc/self/fd/%d/containers/%s/lower", state_fd, id_of(c));
-    if (len >= sizeof(options))
-        rc = fault_set(f, ERR_TOO_LARGE,
-                       "container %s: its image has more layers than a mount takes", id_of(c));
-    else if (mount("overlay", target.text, "overlay", 0, options) < 0)
-        rc = fault_system(f, -errno, "container %s: mounting its %zu layers", id_of(c),
-                          c->layer_count);
-    close(state_fd);
-    return rc;
-}
 
 static int open_root(const struct container *c)
 {
@@ -460,7 +424,7 @@ static int write_config_json(struct container *c, const struct sources *sources,
 int bundle_prepare(struct container *c, struct fault *f)
 {
     struct sources sources = { 0 };
-    int rc = mount_root(c, f);
+    int rc = rootfs_mount(c, f);
 
     if (rc == 0)
         rc = check_secrets(c, f);

@@ -198,7 +198,6 @@ static int make_dirs(struct container *c, struct fault *f)
 {
     struct path upper = path_of("%s/upper", c->state_dir.text);
     struct path work = path_of("%s/work", c->state_dir.text);
-    struct path lower = path_of("%s/lower", c->state_dir.text);
     int rc = dir_make(upper.text, 0700);
 
     /* The upper directory's mode is that of the container's "/". */
@@ -206,8 +205,6 @@ static int make_dirs(struct container *c, struct fault *f)
         rc = -errno;
     if (rc == 0)
         rc = dir_make(work.text, 0700);
-    if (rc == 0 && c->layer_count == 0) /* a mount needs something below */
-        rc = dir_make(lower.text, 0755);
     return rc < 0 ? fault_system(f, rc, "%s", c->state_dir.text) : 0;
 }
 

@@ -17,6 +17,7 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "runtime/rootfs.h"
 
 #define LOG_CHECK_MS    500 /* how far a log can grow beyond its size */
 #define DEFAULT_THREADS 8   /* of each kind; a start mostly waits: for children, for the kernel */
@@ -94,6 +95,8 @@ static int open_host(struct opening *o)
         rc = image_store_init(&rt->images, rt->state_dir.text, f);
         o->images_open = rc == 0;
     }
+    if (rc == 0)
+        rc = rootfs_make_lowest(rt, f);
     if (rc == 0) {
         rc = volume_store_init(&rt->volumes, rt->state_dir.text, f);
         o->volumes_open = rc == 0;

@@ -65,6 +65,21 @@ static void test_output_and_exit_code(void **state)
     assert_int_equal(count_events(&fx, "c1", CONTAINER_EVENT_EXITED), 1);
 }
 
+/* What every container's mounts are put upon is shared: a start makes nothing of its own. */
+static void test_a_start_writes_nothing_to_the_containers_layer(void **state)
+{
+    struct container_spec spec;
+    char path[256], message[1024];
+
+    NEED_CONTAINERS();
+    spec_init(&spec, "own", "exec sleep 1000");
+    assert_int_equal(create_and_start(&fx, &spec, message), 0);
+    fields_deinit(&container_spec_type, &spec);
+    (void)snprintf(path, sizeof(path), "%s/containers/own/upper", fx.state_dir);
+    assert_int_equal(rmdir(path), 0); /* it is empty */
+    remove_container(&fx, "own", REMOVE_FORCE);
+}
+
 static void test_process_gets_user_env_dir_and_names(void **state)
 {
     struct container_spec spec;
@@ -680,6 +695,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         TEST(output_and_exit_code),
+        TEST(a_start_writes_nothing_to_the_containers_layer),
         TEST(process_gets_user_env_dir_and_names),
         TEST(sandbox_is_dockers),
         TEST(stop_sends_the_signal_and_waits),

@@ -6,7 +6,7 @@
  *     volumes, files in /etc       sources of mounts
  *     config.json                  spec.c
  *     conmon -> crun create        record: starting, with both pids; attaches that wait connect
- *     crun start                   record: running
+ *     crun start, or its equal     record: running
  *
  * A daemon that died in between left a record from which launch_recover() knows where. */
 #include <errno.h>
@@ -314,7 +314,7 @@ static int run_start(struct container *c, struct fault *f)
         rc = record_write_state(c->state_dir.text, &c->next, f);
     if (rc == 0) {
         attach_created(c);
-        rc = oci_command(&c->rt->oci, "start", id_of(c), f);
+        rc = oci_start(&c->rt->oci, id_of(c), f);
         if (rc < 0)
             fault_prefix(f, rc, "container %s", id_of(c));
     }

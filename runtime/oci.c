@@ -15,6 +15,7 @@
 #include <jansson.h>
 
 #include "base/err.h"
+#include "base/log.h"
 #include "base/units.h"
 #include "runtime/limits.h"
 #include "runtime/process.h"
@@ -45,9 +46,8 @@ bool oci_find_program(const char *name, char *out, size_t cap)
 
 static void read_version(struct oci *oci)
 {
-    const char *argv[] = { oci->runtime, "--version", NULL };
+    const char *argv[] = { program_to_run(&oci->runtime), "--version", NULL };
     struct buf output;
-    const char *base;
     int status;
 
     buf_init(&output, COMMAND_OUTPUT_MAX);
@@ -60,22 +60,36 @@ static void read_version(struct oci *oci)
             (void)snprintf(oci->version, sizeof(oci->version), "%s %s", name, number);
     }
     buf_deinit(&output);
-    base = strrchr(oci->runtime, '/');
+}
+
+/* Some hosts forbid to execute from memory (vm.memfd_noexec), so the copy must prove itself. */
+static void read_version_and_copy(struct oci *oci)
+{
+    int rc = program_copy(&oci->runtime);
+
+    read_version(oci);
+    if (rc < 0 || oci->version[0] == '\0') {
+        log_info("runtime", "%s is run from its file, which takes longer: %s", oci->runtime.path,
+                 rc < 0 ? err_text(rc) : "a copy in memory does not run");
+        program_drop_copy(&oci->runtime);
+        read_version(oci);
+    }
     if (oci->version[0] == '\0')
-        (void)snprintf(oci->version, sizeof(oci->version), "%s", base + 1);
+        (void)snprintf(oci->version, sizeof(oci->version), "%s",
+                       strrchr(oci->runtime.path, '/') + 1);
     oci->is_crun = strncmp(oci->version, "crun", 4) == 0;
 }
 
 int oci_init(struct oci *oci, const char *runtime, const char *conmon, const char *run_dir,
              struct fault *f)
 {
+    char *path = oci->runtime.path;
     bool found;
     int rc;
 
-    found =
-        oci_find_program(runtime == NULL ? "crun" : runtime, oci->runtime, sizeof(oci->runtime));
+    found = oci_find_program(runtime == NULL ? "crun" : runtime, path, sizeof(oci->runtime.path));
     if (!found && runtime == NULL)
-        found = oci_find_program("runc", oci->runtime, sizeof(oci->runtime));
+        found = oci_find_program("runc", path, sizeof(oci->runtime.path));
     if (!found)
         return fault_set(f, ERR_NOT_FOUND,
                          "OCI runtime %s: not found in PATH; install crun or runc",
@@ -87,8 +101,13 @@ int oci_init(struct oci *oci, const char *runtime, const char *conmon, const cha
     rc = dir_make(oci->root.text, 0700);
     if (rc < 0)
         return fault_system(f, rc, "%s", oci->root.text);
-    read_version(oci);
+    read_version_and_copy(oci);
     return 0;
+}
+
+void oci_deinit(struct oci *oci)
+{
+    program_drop_copy(&oci->runtime);
 }
 
 /* The last line that the OCI runtime printed, without its time stamp and name. */
@@ -108,7 +127,7 @@ static const char *last_words(char *text)
 static int run_oci(const struct oci *oci, const char *const *args, size_t count, struct buf *output,
                    int *out_status, struct fault *f)
 {
-    const char *argv[16] = { oci->runtime, "--root", oci->root.text };
+    const char *argv[16] = { program_to_run(&oci->runtime), "--root", oci->root.text };
     int rc;
 
     memcpy(argv + 3, args, count * sizeof(*args));
@@ -116,7 +135,7 @@ static int run_oci(const struct oci *oci, const char *const *args, size_t count,
     rc = process_run(argv, COMMAND_TIMEOUT_MS, output, out_status);
     if (rc == 0)
         rc = buf_append_byte(output, '\0');
-    return rc < 0 ? fault_system(f, rc, "%s %s", oci->runtime, args[0]) : 0;
+    return rc < 0 ? fault_system(f, rc, "%s %s", oci->runtime.path, args[0]) : 0;
 }
 
 static int run_checked(const struct oci *oci, const char *const *args, size_t count,
@@ -136,6 +155,32 @@ static int run_checked(const struct oci *oci, const char *const *args, size_t co
 int oci_command(const struct oci *oci, const char *command, const char *id, struct fault *f)
 {
     return run_checked(oci, (const char *const[]){ command, id }, 2, command, f);
+}
+
+/* What `crun start` does for a container that has no hooks: its first process waits for a byte. The
+ * byte comes before the name goes: whoever finds the name takes the container for not started. */
+static int release_waiting(const struct oci *oci, const char *id)
+{
+    struct path fifo = path_of("%s/%s/exec.fifo", oci->root.text, id);
+    int fd = open(fifo.text, O_WRONLY | O_NONBLOCK | O_CLOEXEC); /* fails when nobody reads */
+    struct stat st;
+    int rc = 0;
+
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode))
+        rc = -EINVAL;
+    else if (write(fd, "", 1) != 1 || unlink(fifo.text) < 0)
+        rc = -errno;
+    close(fd);
+    return rc;
+}
+
+int oci_start(const struct oci *oci, const char *id, struct fault *f)
+{
+    if (oci->is_crun && release_waiting(oci, id) == 0)
+        return 0;
+    return oci_command(oci, "start", id, f); /* it knows better, also what is wrong */
 }
 
 int oci_delete(const struct oci *oci, const char *id, struct fault *f)
@@ -195,7 +240,7 @@ static void conmon_argv(const struct oci *oci, const struct oci_create *a, const
     argv[n++] = "--name";
     argv[n++] = a->id;
     argv[n++] = "--runtime";
-    argv[n++] = oci->runtime;
+    argv[n++] = program_to_run(&oci->runtime);
     argv[n++] = "--runtime-arg=--root";
     argv[n++] = "--runtime-arg";
     argv[n++] = oci->root.text;
@@ -337,7 +382,7 @@ void oci_exec_argv(const struct oci *oci, const struct oci_exec *exec,
 {
     size_t n = 0;
 
-    argv[n++] = oci->runtime;
+    argv[n++] = program_to_run(&oci->runtime);
     argv[n++] = "--root";
     argv[n++] = oci->root.text;
     argv[n++] = "exec";

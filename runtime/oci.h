@@ -10,10 +10,11 @@
 #include "base/buf.h"
 #include "runtime/fault.h"
 #include "runtime/file.h"
+#include "runtime/program.h"
 
 struct oci {
-    char runtime[512]; /* absolute paths */
-    char conmon[512];
+    struct program runtime;
+    char conmon[512]; /* absolute path */
     char version[64]; /* "crun 1.8.1" */
     bool is_crun;
     struct path root; /* the OCI runtime's own state: RUN/oci */
@@ -22,6 +23,7 @@ struct oci {
 /* Finds the programs; NULL names mean crun, else runc, and conmon. */
 NODISCARD int oci_init(struct oci *oci, const char *runtime, const char *conmon,
                        const char *run_dir, struct fault *f);
+void oci_deinit(struct oci *oci); /* also after a failed oci_init() */
 
 /* A program in PATH, or an absolute path. False: not there. */
 bool oci_find_program(const char *name, char *out, size_t cap);
@@ -45,7 +47,9 @@ struct oci_created {
 NODISCARD int oci_create(const struct oci *oci, const struct oci_create *args,
                          struct oci_created *out, struct fault *f);
 
-/* `command` is start, pause, resume. */
+/* Of a container that waits to be started. SIGPIPE must be ignored: it may just have died. */
+NODISCARD int oci_start(const struct oci *oci, const char *id, struct fault *f);
+/* `command` is pause, resume. */
 NODISCARD int oci_command(const struct oci *oci, const char *command, const char *id,
                           struct fault *f);
 /* Kills and forgets; success when it does not know the id. */

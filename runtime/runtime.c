@@ -142,7 +142,7 @@ static struct runtime *new_empty(void)
 
     if (rt == NULL)
         return NULL;
-    rt->mountns.fd = -1;
+    rt->mountns.fd = rt->oci.runtime.fd = -1;
     rt->daemon_pid = getpid();
     list_init(&rt->containers);
     list_init(&rt->later);
@@ -196,6 +196,7 @@ static void on_all_closed(struct runtime *rt)
     void (*on_closed)(void *owner) = rt->on_closed;
     void *owner = rt->closed_owner;
 
+    oci_deinit(&rt->oci);
     if (rt->opening->seccomp_open)
         seccomp_cache_deinit(&rt->seccomp);
     if (rt->opening->volumes_open)

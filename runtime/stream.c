@@ -70,7 +70,7 @@ static void on_timer(uv_timer_t *timer)
     }
     drain_now(s);
     if (s->held)
-        return; /* runtime_stream_resume() begins the wait anew */
+        return;       /* runtime_stream_resume() begins the wait anew */
     stream_finish(s); /* something the command started still holds its output open */
 }
 

@@ -188,7 +188,7 @@ static int spawn(struct runtime_stream *s, const char *console)
             close(theirs);
     }
     if (rc < 0)
-        return fault_system(&s->fault, rc, "%s exec", s->rt->oci.runtime);
+        return fault_system(&s->fault, rc, "%s exec", s->rt->oci.runtime.path);
     s->pidfd = process_open_child(s->pid);
     return s->pidfd < 0 ? fault_system(&s->fault, s->pidfd, "exec") : 0;
 }

@@ -80,6 +80,20 @@ static void test_a_start_writes_nothing_to_the_containers_layer(void **state)
     remove_container(&fx, "own", REMOVE_FORCE);
 }
 
+static void test_a_started_container_waits_for_nobody(void **state)
+{
+    char path[256], command[512];
+
+    NEED_CONTAINERS();
+    start_forever(&fx, "going");
+    (void)snprintf(path, sizeof(path), "%s/oci/going/exec.fifo", fx.run_dir);
+    assert_int_not_equal(access(path, F_OK), 0);
+    (void)snprintf(command, sizeof(command), "%.4s --root %s/oci state going | grep -q running",
+                   runtime_host(fx.rt)->oci_runtime, fx.run_dir);
+    assert_int_equal(system(command), 0);
+    remove_container(&fx, "going", REMOVE_FORCE);
+}
+
 static void test_process_gets_user_env_dir_and_names(void **state)
 {
     struct container_spec spec;
@@ -696,6 +710,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(output_and_exit_code),
         TEST(a_start_writes_nothing_to_the_containers_layer),
+        TEST(a_started_container_waits_for_nobody),
         TEST(process_gets_user_env_dir_and_names),
         TEST(sandbox_is_dockers),
         TEST(stop_sends_the_signal_and_waits),

@@ -39,13 +39,14 @@ within() { # within SECONDS COMMAND..
 }
 is_gone() { ! kill -0 "$1" 2>/dev/null; }
 
-# Its directories that cannot be moved by an option are covered by memory.
+# Its directories that cannot be moved by an option are covered by memory, and so is what lies below /run
+# on a host with systemd: ours has the same.
 start_docker() {
     mkdir -p /etc/docker /var/lib/docker "$work/exec"
     # shellcheck disable=SC2016 # $1 is the inner shell's
     unshare -m -n --propagation private sh -c '
         mkdir -p /run/docker
-        for d in /run/docker /etc/docker /var/lib/docker; do mount -t tmpfs tmpfs $d || exit; done
+        for d in /run/docker /etc/docker /var/lib/docker "$1/exec"; do mount -t tmpfs tmpfs $d || exit; done
         exec dockerd --data-root "$1/data" --exec-root "$1/exec" --pidfile "$1/docker.pid" -H "unix://$1/docker.sock" \
             --storage-driver overlay2 --cgroup-parent "$2" --bridge none --iptables=false --ip-forward=false \
             --ip-masq=false --log-level warn' sh "$work" "/shoal-bench-$$" >"$work/dockerd.log" 2>&1 </dev/null &

@@ -86,10 +86,13 @@ static bool is_up(const struct derivation *d, const struct id *node)
            omap_get(d->unreachable, id_slice(node)) == NULL;
 }
 
+/* A node in doubt gets no connections from others. What runs on the node that is told this is ready
+ * for its own clients all the same: who hears it is there. */
 static bool is_ready(const struct derivation *d, const struct task *t)
 {
     return t->status.state == TASK_RUNNING && t->status.healthy &&
-           t->desired_state <= TASK_COMPLETE && is_up(d, &t->node_id);
+           t->desired_state <= TASK_COMPLETE &&
+           (id_equal(&t->node_id, d->node) || is_up(d, &t->node_id));
 }
 
 static void offer_endpoint(const struct derivation *d, const struct task *t,

@@ -16,7 +16,8 @@
 typedef void dispatcher_on_row(void *ctx, const struct assigned *row);
 
 /* Calls on_row for every row of `node`. `unreachable` has the ids of nodes that gossip holds for
- * unreachable; their endpoints are not ready.  -ENOMEM (nothing was handed out) */
+ * unreachable; their endpoints are not ready, except to themselves.  -ENOMEM (nothing was handed
+ * out) */
 NODISCARD int dispatcher_rows(const struct store *s, const struct omap *unreachable,
                               const struct id *node, dispatcher_on_row *on_row, void *ctx);
 

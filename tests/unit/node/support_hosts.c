@@ -205,26 +205,8 @@ void hosts_close(struct hosts *h)
 {
     for (size_t i = 0; i < h->count; i++)
         host_node_stop(&h->nodes[i]);
-    while (uv_run(&h->loop, UV_RUN_NOWAIT) != 0)
-        ;
-    assert_int_equal(uv_loop_close(&h->loop), 0);
+    loop_end(&h->loop);
     (void)nftw(h->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static void on_turn_over(uv_timer_t *timer)
-{
-    (void)timer;
-}
-
-void hosts_turn(struct hosts *h)
-{
-    uv_timer_t timer;
-
-    assert_int_equal(uv_timer_init(&h->loop, &timer), 0);
-    assert_int_equal(uv_timer_start(&timer, on_turn_over, 20, 0), 0);
-    (void)uv_run(&h->loop, UV_RUN_ONCE);
-    uv_close((uv_handle_t *)&timer, NULL);
-    (void)uv_run(&h->loop, UV_RUN_NOWAIT); /* lets go of it */
 }
 
 /* --- What users ask for */

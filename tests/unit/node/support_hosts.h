@@ -4,9 +4,9 @@
 #define TESTS_SUPPORT_HOSTS_H
 
 #include <stdbool.h>
-#include <uv.h>
 
 #include "node/member.h"
+#include "tests/support/loop.h"
 
 #define HOSTS_MAX 5
 
@@ -60,14 +60,6 @@ struct host_node *hosts_leader(struct hosts *h);
 size_t host_count_managers(const struct host_node *n);
 
 /* Runs the loop until the condition holds; fails the test after 30 s. */
-#define HOSTS_UNTIL(h, condition)                               \
-    do {                                                        \
-        uint64_t hosts_until_end = uv_hrtime() + 30 * NS_PER_S; \
-        while (!(condition)) {                                  \
-            assert_true(uv_hrtime() < hosts_until_end);         \
-            hosts_turn(h);                                      \
-        }                                                       \
-    } while (0)
-void hosts_turn(struct hosts *h);
+#define HOSTS_UNTIL(h, condition) LOOP_UNTIL(&(h)->loop, 30, condition)
 
 #endif /* TESTS_SUPPORT_HOSTS_H */

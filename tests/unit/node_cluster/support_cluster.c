@@ -46,9 +46,7 @@ void cluster_init(struct test_cluster *c, unsigned seed)
 
 void cluster_deinit(struct test_cluster *c)
 {
-    while (uv_run(&c->loop, UV_RUN_NOWAIT) != 0)
-        ;
-    assert_int_equal(uv_loop_close(&c->loop), 0);
+    loop_end(&c->loop);
 }
 
 wall_ns test_now(void)
@@ -57,22 +55,6 @@ wall_ns test_now(void)
 
     assert_int_equal(clock_gettime(CLOCK_REALTIME, &t), 0);
     return (wall_ns)t.tv_sec * (wall_ns)NS_PER_S + t.tv_nsec;
-}
-
-static void on_turn_over(uv_timer_t *timer)
-{
-    (void)timer;
-}
-
-void loop_turn(uv_loop_t *loop)
-{
-    uv_timer_t timer;
-
-    assert_int_equal(uv_timer_init(loop, &timer), 0);
-    assert_int_equal(uv_timer_start(&timer, on_turn_over, 20, 0), 0);
-    (void)uv_run(loop, UV_RUN_ONCE);
-    uv_close((uv_handle_t *)&timer, NULL);
-    (void)uv_run(loop, UV_RUN_NOWAIT); /* lets go of it */
 }
 
 /* --- Nodes --- */
@@ -123,6 +105,7 @@ static void on_message(void *ctx, const struct link_peer *from, enum link_channe
     n->last_channel = channel;
     n->last_from = from->node;
     n->message_at = uv_hrtime();
+    n->message_after = n->data.len;
     assert_int_equal(buf_append_slice(&n->messages, message), 0);
 }
 

@@ -13,6 +13,7 @@
 #include "node/cluster/ca.h"
 #include "node/cluster/enroll.h"
 #include "node/cluster/link.h"
+#include "tests/support/loop.h"
 
 struct test_cluster {
     uv_loop_t loop;
@@ -37,7 +38,8 @@ struct test_node {
     enum link_channel last_channel;
     struct id last_from;
     struct buf messages;
-    uint64_t message_at; /* uv_hrtime of the latest */
+    uint64_t message_at;  /* uv_hrtime of the latest */
+    size_t message_after; /* bytes in `data` when it came */
 
     /* Streams that came in are accepted, recorded and, with `echoes`, sent back. */
     struct link_stream *stream;
@@ -80,16 +82,6 @@ void test_stream_open(struct test_stream *s, struct test_node *from, const struc
 void test_stream_deinit(struct test_stream *s);
 
 /* Runs the loop until the condition holds; fails the test after ten seconds. */
-#define RUN_UNTIL(loop, condition)                            \
-    do {                                                      \
-        uint64_t run_until_end = uv_hrtime() + 10 * NS_PER_S; \
-        while (!(condition)) {                                \
-            assert_true(uv_hrtime() < run_until_end);         \
-            loop_turn(loop);                                  \
-        }                                                     \
-    } while (0)
-
-/* One turn, which waits at most 20 ms for something to happen. */
-void loop_turn(uv_loop_t *loop);
+#define RUN_UNTIL(loop, condition) LOOP_UNTIL(loop, 10, condition)
 
 #endif /* TESTS_SUPPORT_CLUSTER_H */

@@ -52,32 +52,59 @@ static void stop(struct fixture *f)
 {
     node_stop(&f->a);
     node_stop(&f->b);
-    while (uv_run(&f->other, UV_RUN_NOWAIT) != 0)
-        ;
-    assert_int_equal(uv_loop_close(&f->other), 0);
+    loop_end(&f->other);
     cluster_deinit(&f->cluster);
 }
 
-static void test_a_silent_peer_is_dead_within_three_and_a_half_seconds(void **state)
+/* Runs a's loop until it has given b up. Returns for how long at most that loop itself was not run:
+ * on a busy machine this process may have to wait, too. */
+static uint64_t run_until_down(struct fixture *f)
+{
+    uint64_t end = uv_hrtime() + 20 * NS_PER_S, longest = 0;
+
+    while (f->a.down_count == 0) {
+        uint64_t begin = uv_hrtime();
+
+        assert_true(begin < end);
+        loop_turn(&f->cluster.loop);
+        longest = MAX(longest, uv_hrtime() - begin);
+    }
+    return longest;
+}
+
+/* Returns whether this process ran all the time, without which nothing follows from how long it
+ * took. */
+static bool has_found_silent_peer_dead(void)
 {
     struct fixture f;
-    uint64_t stopped, took;
+    uint64_t stopped, down, longest;
 
-    (void)state;
     start(&f, true);
     link_up(&f);
     assert_int_equal(link_send(f.b.links, node_id(&f.a), LINK_RAFT, slice_of_str("alive")), 0);
     while (f.a.message_count == 0)
         both_turn(&f);
     stopped = uv_hrtime(); /* b's kernel still acknowledges; b does not run */
-    RUN_UNTIL(&f.cluster.loop, f.a.down_count == 1);
-    took = uv_hrtime() - stopped;
-    print_message("  down after %u ms\n", (unsigned)(took / NS_PER_MS));
+    longest = run_until_down(&f);
+    down = uv_hrtime();
+    print_message("  down after %u ms\n", (unsigned)((down - stopped) / NS_PER_MS));
     assert_int_equal(f.a.last_down, ERR_TIMEOUT);
-    assert_true(took >= 2900 * NS_PER_MS);
-    assert_true(took < 3500 * NS_PER_MS);
     assert_int_equal(links_counters(f.a.links)->died_silent, 1);
+    assert_true(down - f.a.message_at >= 3 * NS_PER_S); /* b was heard then, or later */
+    assert_true(longest >= 200 * NS_PER_MS || down - stopped < 3500 * NS_PER_MS);
     stop(&f);
+    return longest < 200 * NS_PER_MS;
+}
+
+static void test_a_silent_peer_is_dead_within_three_and_a_half_seconds(void **state)
+{
+    bool ok = false;
+
+    (void)state;
+    for (int attempt = 0; attempt < 8 && !ok; attempt++)
+        ok = has_found_silent_peer_dead();
+    if (!ok)
+        skip(); /* this machine is too busy to tell */
 }
 
 static void test_an_idle_link_stays_up(void **state)
@@ -164,11 +191,12 @@ static const struct link_stream_callbacks pump_callbacks = { .on_data = on_pump_
                                                              .on_closed = on_pump_closed };
 
 /* Eight blobs of 6 MiB go out; in between, one heartbeat after another: the next when the last has
- * arrived. Whatever the machine's speed, few bytes may have overtaken it. */
+ * arrived. Whatever the machine's speed, it arrives before all bulk but what the windows had let
+ * out already. */
 static void test_bulk_does_not_delay_small_messages(void **state)
 {
     enum { BLOBS = 8 };
-    const size_t total = BLOBS * 6 * MIB;
+    const size_t total = BLOBS * 6 * MIB, windows = BLOBS * (size_t)LINK_STREAM_WINDOW;
     struct pump *pumps = calloc(BLOBS, sizeof(*pumps));
     uint64_t begin, end = uv_hrtime() + 60 * NS_PER_S, sent_at, took, slowest = 0;
     size_t beats = 0, most = 0;
@@ -196,15 +224,15 @@ static void test_bulk_does_not_delay_small_messages(void **state)
             (void)uv_run(&f.cluster.loop, UV_RUN_ONCE);
         }
         slowest = MAX(slowest, f.b.message_at - sent_at);
-        most = MAX(most, f.b.data.len - bulk);
+        most = MAX(most, f.b.message_after - bulk);
         beats++;
     }
     took = uv_hrtime() - begin;
     print_message("  %u MiB/s; %u beats, the slowest %u us and %u KiB of bulk\n",
                   (unsigned)(total * NS_PER_S / took / MIB), (unsigned)beats,
                   (unsigned)(slowest / NS_PER_US), (unsigned)(most / KIB));
-    assert_true(beats > 20);
-    assert_true(most <= 3 * MIB); /* a turn of the loop takes that much at most */
+    assert_true(beats >= total / (2 * windows)); /* as much again may follow in the same turn */
+    assert_true(most <= windows + 64 * KIB);     /* and one write that was begun */
     stop(&f);
     free(pumps);
 }

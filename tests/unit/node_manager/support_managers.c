@@ -336,24 +336,6 @@ void seats_close(struct seats *s)
         SEATS_UNTIL(s, s->seats[i].is_closed);
         links_free(s->seats[i].links);
     }
-    while (uv_run(&s->loop, UV_RUN_NOWAIT) != 0)
-        ;
-    assert_int_equal(uv_loop_close(&s->loop), 0);
+    loop_end(&s->loop);
     (void)nftw(s->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static void on_turn_over(uv_timer_t *timer)
-{
-    (void)timer;
-}
-
-void seats_turn(struct seats *s)
-{
-    uv_timer_t timer;
-
-    assert_int_equal(uv_timer_init(&s->loop, &timer), 0);
-    assert_int_equal(uv_timer_start(&timer, on_turn_over, 20, 0), 0);
-    (void)uv_run(&s->loop, UV_RUN_ONCE);
-    uv_close((uv_handle_t *)&timer, NULL);
-    (void)uv_run(&s->loop, UV_RUN_NOWAIT); /* lets go of it */
 }

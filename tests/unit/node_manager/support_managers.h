@@ -4,10 +4,10 @@
 #define TESTS_SUPPORT_MANAGERS_H
 
 #include <stdbool.h>
-#include <uv.h>
 
 #include "node/cluster/ca.h"
 #include "node/manager/manager.h"
+#include "tests/support/loop.h"
 
 #define SEATS_MAX 3
 
@@ -56,14 +56,6 @@ int seat_wait(struct seat *s);
 bool seat_has(const struct seat *s, const char *name);
 
 /* Runs the loop until the condition holds; fails the test after 20 s. */
-#define SEATS_UNTIL(s, condition)                               \
-    do {                                                        \
-        uint64_t seats_until_end = uv_hrtime() + 20 * NS_PER_S; \
-        while (!(condition)) {                                  \
-            assert_true(uv_hrtime() < seats_until_end);         \
-            seats_turn(s);                                      \
-        }                                                       \
-    } while (0)
-void seats_turn(struct seats *s);
+#define SEATS_UNTIL(s, condition) LOOP_UNTIL(&(s)->loop, 20, condition)
 
 #endif /* TESTS_SUPPORT_MANAGERS_H */

@@ -79,7 +79,7 @@ static void test_a_leader_that_vanishes_leaves_the_outcome_unknown(void **state)
     make_deaf(seat_next(follower));
     seat_propose(follower, "back");
     for (int i = 0; i < 5; i++)
-        seats_turn(&seats);
+        loop_turn(&seats.loop);
     assert_false(follower->is_done);
     link_drop(leader->links, seat_id(follower), ERR_CLOSED);
     assert_int_equal(seat_wait(follower), ERR_UNKNOWN_OUTCOME);
@@ -94,13 +94,13 @@ static void test_a_manager_that_closes_answers_what_it_had_forwarded(void **stat
     make_deaf(follower);
     make_deaf(seat_next(follower));
     seat_propose(follower, "back");
-    seats_turn(&seats);
+    loop_turn(&seats.loop);
     assert_false(follower->is_done);
     seat_close(follower);
     assert_true(follower->is_done);
     assert_int_equal(follower->err, ERR_UNKNOWN_OUTCOME);
     for (int i = 0; i < 100; i++) /* the answer of the leader comes, to nobody */
-        seats_turn(&seats);
+        loop_turn(&seats.loop);
 }
 
 /* Also by an attempt before, whose outcome was unknown. */

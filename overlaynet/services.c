@@ -5,7 +5,7 @@
  * last time: while a hundred tasks start, each of their sandboxes is loaded a few times and not a
  * hundred times. One that is being worked on stays marked and follows when that is done. The
  * resolver reads the table itself and is never behind. */
-#include "overlaynet/services.h"
+#include "overlaynet/services_impl.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -17,71 +17,10 @@
 #include "base/check.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "overlaynet/ingress.h"
 #include "overlaynet/overlay_impl.h"
-#include "overlaynet/resolver.h"
-#include "overlaynet/services_apply.h"
-#include "overlaynet/services_table.h"
-#include "overlaynet/vip.h"
 
 #define RETRY_MS       2000
 #define FLUSH_PAUSE_MS 200
-
-/* A sandbox that was attached, or the host. */
-struct box {
-    struct overlay_services *services;
-    struct id id; /* none: the host */
-    size_t network_count;
-    struct id networks[OVERLAY_ATTACHMENTS_MAX];
-    bool has_ip6[OVERLAY_ATTACHMENTS_MAX];
-    char ifnames[OVERLAY_ATTACHMENTS_MAX][OVERLAY_IFNAME_MAX];
-    struct resolver_seat *seat;
-    struct resolver_sockets ports; /* of the seat; the descriptors are not kept */
-    unsigned pending;              /* operations under way */
-    bool is_dirty, is_gone;
-    uint64_t loaded;      /* hash of the rules that are in force; 0 = unknown, as is .. */
-    uint64_t loaded_text; /* .. that of their text; 0 also when there is none */
-    unsigned loaded_slots;
-};
-
-struct overlay_services {
-    struct overlay_services_config cfg;
-    struct hash_seed seed;
-    struct worker *worker;
-    struct resolver *resolver;
-    struct services_table table;
-    struct map boxes; /* struct box, by id */
-    struct box host;
-    struct ingress_neighbour *neighbours; /* in force on the host */
-    size_t neighbour_count;
-    uv_timer_t flush;
-    uint64_t flushed_ms; /* when the last flush was, by the loop's clock */
-    bool is_settled, is_closing;
-    unsigned open_parts;
-    void (*closed)(void *ctx);
-    void *closed_ctx;
-};
-
-/* Copies of all that the worker needs. */
-struct box_op {
-    struct work work;
-    struct box *box;
-    struct buf rules; /* text */
-    struct vip_plan plan;
-    uint64_t hash, text_hash;
-    char path[OVERLAY_PATH_MAX];
-    struct services_apply_sandbox apply;
-    struct resolver_sockets sockets;
-    struct ingress_gateway *gateways;
-    struct id networks[SERVICES_INGRESS_NETWORKS_MAX]; /* of the host */
-    bool has_ip6[SERVICES_INGRESS_NETWORKS_MAX];       /* its leg there */
-    struct services_apply_host host;
-    struct ingress_neighbour *neighbours;
-    int rc;
-    char why[PLUMB_WHY_MAX];
-    overlay_done done; /* NULL: a flush */
-    void *ctx;
-};
 
 static bool is_host(const struct box *b)
 {
@@ -228,160 +167,6 @@ static void submit(struct box_op *op)
     worker_submit(op->box->services->worker, &op->work);
 }
 
-/* Of all that the worker puts in force: the rules, and what goes with them. */
-static uint64_t hash_of(const struct overlay_services *s, uint64_t rules, const void *more,
-                        size_t more_len)
-{
-    return rules ^ (hash_bytes(&s->seed, slice_of(more, more_len)) << 1);
-}
-
-/* --- Rules of a sandbox ---------------------------------------------------------------------- */
-
-static int collect_gateways(const struct box *b, struct box_op *op)
-{
-    const struct services_table *t = &b->services->table;
-    size_t max = 0;
-
-    for (size_t i = 0; i < b->network_count; i++) {
-        const struct service_net *net = services_table_net(t, &b->networks[i]);
-
-        max += net == NULL ? 0 : net->gateway_count;
-    }
-    op->gateways = calloc(max + 1, sizeof(*op->gateways));
-    if (op->gateways == NULL)
-        return -ENOMEM;
-    for (size_t i = 0; i < b->network_count; i++) {
-        const struct service_net *net = services_table_net(t, &b->networks[i]);
-        struct map_iter it = { 0 };
-
-        while (net != NULL && net->gateway_count > 0 && map_next(&net->backends, &it)) {
-            const struct backend *g = it.value;
-
-            if (!g->gateway || ip_is_none(&g->ip4))
-                continue;
-            op->gateways[op->apply.gateway_count].ip4 = g->ip4;
-            if (b->has_ip6[i])
-                op->gateways[op->apply.gateway_count].ip6 = g->ip6;
-            op->apply.gateway_count++;
-        }
-    }
-    op->apply.gateways = op->gateways;
-    return 0;
-}
-
-#define MARKS_BEGIN                                                                \
-    "table inet " SERVICES_MARKS_TABLE "\ndelete table inet " SERVICES_MARKS_TABLE \
-    "\ntable inet " SERVICES_MARKS_TABLE " {\n"
-
-/* The way back to gateways, which few sandboxes have and which seldom changes: as text. */
-static int write_text(const struct box *b, struct buf *out)
-{
-    const struct services_table *t = &b->services->table;
-    int rc = buf_append_str(out, MARKS_BEGIN);
-
-    if (rc == 0)
-        rc = ingress_write_sandbox(t, b->networks, b->network_count, out);
-    if (rc == 0 && out->len == strlen(MARKS_BEGIN)) {
-        buf_clear(out);
-        return 0;
-    }
-    if (rc == 0)
-        rc = buf_append_str(out, "}\n");
-    if (rc == 0)
-        rc = ingress_write_datagrams(t, b->networks, b->network_count, out);
-    return rc == 0 ? buf_append_byte(out, '\0') : rc;
-}
-
-static int write_sandbox(struct box *b, struct box_op *op)
-{
-    struct overlay_services *s = b->services;
-    uint64_t salt = hash_bytes(&s->seed, id_slice(&b->id));
-    int rc = vip_plan_make(&s->table, b->networks, b->network_count, salt, &op->plan);
-
-    if (rc == 0)
-        rc = write_text(b, &op->rules);
-    if (rc == 0)
-        rc = collect_gateways(b, op);
-    if (rc < 0)
-        return rc;
-    op->text_hash = op->rules.len == 0 ? 0 : hash_bytes(&s->seed, buf_slice(&op->rules));
-    op->hash = hash_of(s, vip_plan_hash(&op->plan, &s->seed) ^ op->text_hash, op->gateways,
-                       op->apply.gateway_count * sizeof(*op->gateways));
-    overlay_sandbox_netns(s->cfg.overlay, &b->id, op->path);
-    op->apply.netns_path = op->path;
-    op->apply.plan = &op->plan;
-    op->apply.text = &op->rules;
-    op->apply.has_text = op->rules.len > 0 && (b->loaded == 0 || op->text_hash != b->loaded_text);
-    op->apply.clears_text = op->text_hash == 0;
-    op->apply.is_whole = b->loaded == 0 || op->plan.slots != b->loaded_slots ||
-                         (op->text_hash == 0 && b->loaded_text != 0);
-    op->apply.sockets = &op->sockets;
-    op->apply.leg_count = b->network_count;
-    memcpy(op->apply.ifnames, b->ifnames, sizeof(b->ifnames));
-    return 0;
-}
-
-/* --- Rules of the host ----------------------------------------------------------------------- */
-
-static bool is_ingress(const struct overlay_services *s, const struct id *network_id)
-{
-    const struct net *n = overlay_find_net(s->cfg.overlay, network_id);
-
-    return n != NULL && n->spec.ingress;
-}
-
-/* Ports are open only where there is a leg to lead to the backends. */
-static const struct backend *find_leg(const struct overlay_services *s,
-                                      const struct service_net *net)
-{
-    struct map_iter it = { 0 };
-
-    while (net->gateway_count > 0 && map_next(&net->backends, &it)) {
-        const struct backend *b = it.value;
-
-        if (b->gateway && id_equal(&b->node_id, &s->cfg.node_id))
-            return b;
-    }
-    return NULL;
-}
-
-static int write_host(struct box *b, struct box_op *op)
-{
-    struct overlay_services *s = b->services;
-    struct map_iter it = { 0 };
-    struct id of_ip6[SERVICES_INGRESS_NETWORKS_MAX];
-    size_t count = 0, count6 = 0;
-    int rc;
-
-    while (map_next(&s->table.nets, &it) && count < SERVICES_INGRESS_NETWORKS_MAX) {
-        const struct service_net *net = it.value;
-        const struct backend *leg = is_ingress(s, &net->id) ? find_leg(s, net) : NULL;
-
-        if (leg == NULL)
-            continue;
-        op->has_ip6[count] = !ip_is_none(&leg->ip6);
-        op->networks[count++] = net->id;
-        if (!ip_is_none(&leg->ip6))
-            of_ip6[count6++] = net->id;
-    }
-    rc = ingress_write_host(&s->table, &s->cfg.node_id, op->networks, count, &op->rules);
-    if (rc == 0)
-        rc = ingress_neighbours(&s->table, of_ip6, count6, &op->neighbours,
-                                &op->host.neighbour_count);
-    if (rc < 0)
-        return rc;
-    op->hash = hash_of(s, hash_bytes(&s->seed, buf_slice(&op->rules)), op->neighbours,
-                       op->host.neighbour_count * sizeof(*op->neighbours));
-    op->host.rules = &op->rules;
-    op->host.networks = op->networks;
-    op->host.has_ip6 = op->has_ip6;
-    op->host.network_count = count;
-    op->host.neighbours = op->neighbours;
-    op->host.before = s->neighbours;
-    op->host.before_count = s->neighbour_count;
-    return buf_append_byte(&op->rules, '\0');
-}
-
 /* --- Flush ----------------------------------------------------------------------------------- */
 
 static void flush_box(struct box *b)
@@ -393,7 +178,9 @@ static void flush_box(struct box *b)
         return; /* what is pending flushes again when it is done */
     b->is_dirty = false;
     op = new_op(b, NULL, NULL);
-    rc = op == NULL ? -ENOMEM : is_host(b) ? write_host(b, op) : write_sandbox(b, op);
+    rc = op == NULL   ? -ENOMEM
+         : is_host(b) ? services_write_host(b, op)
+                      : services_write_sandbox(b, op);
     if (rc == 0 && op->hash != b->loaded) {
         submit(op);
         return;
@@ -436,7 +223,7 @@ static void mark(struct overlay_services *s, const struct id *network_id)
             if (network_id == NULL || id_equal(&b->networks[i], network_id))
                 b->is_dirty = true;
     }
-    if (network_id == NULL || is_ingress(s, network_id))
+    if (network_id == NULL || services_is_ingress(s, network_id))
         s->host.is_dirty = true;
     flush_soon(s);
 }
@@ -630,7 +417,7 @@ void overlay_services_attach(struct overlay_services *s, const struct overlay_sa
         b->is_dirty = false;
         b->loaded = 0;
         op->apply.opens_sockets = b->seat == NULL;
-        rc = write_sandbox(b, op);
+        rc = services_write_sandbox(b, op);
     }
     op->rc = rc;
     submit(op);

@@ -1,9 +1,15 @@
-/* runtime/digest.h - Content digests, "sha256:" and 64 lower-case hex digits. */
+/* runtime/digest.h - Content digests, "sha256:" and 64 lower-case hex digits.
+ *
+ * By OpenSSL, which knows the processor's instructions for it: five times as fast as libsodium, and
+ * hashing is what loading an image is mostly about. Its older interface, because a state of that
+ * can be left without being freed. */
 #ifndef RUNTIME_DIGEST_H
 #define RUNTIME_DIGEST_H
 
 #include <stdbool.h>
 
+#define OPENSSL_API_COMPAT 0x10101000L
+#include <openssl/sha.h>
 #include <sodium.h>
 
 #include "base/attr.h"
@@ -30,7 +36,7 @@ static inline const char *digest_hex(const struct digest *d)
 }
 
 struct digest_state {
-    crypto_hash_sha256_state sha256;
+    SHA256_CTX sha256;
     uint64_t len; /* bytes taken in */
 };
 void digest_begin(struct digest_state *s);

@@ -265,7 +265,8 @@ static int create_process(struct container *c, struct fault *f)
                                .exit_dir = exits.text,
                                .tty = spec->tty,
                                .open_stdin = spec->open_stdin,
-                               .stdin_once = spec->stdin_once };
+                               .stdin_once = spec->stdin_once,
+                               .monitors = &c->rt->monitors };
     struct oci_created created;
     int rc;
 

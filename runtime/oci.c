@@ -1,11 +1,14 @@
-/* conmon forks itself away, runs `create`, and tells through a pipe: {"data": PID} or
+/* conmon waits until it is told through a pipe that it is in the control group where it belongs,
+ * forks itself away, runs `create`, and tells through another: {"data": PID} or
  * {"data": -1, "message": what the OCI runtime printed}. From then on it is the container's
  * parent, writes its logs, and at the end its exit status. */
 #include "runtime/oci.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,8 +23,9 @@
 #include "runtime/limits.h"
 #include "runtime/process.h"
 
-#define SYNC_FD 3
-#define LOCK_FD 4
+#define SYNC_FD  3
+#define LOCK_FD  4
+#define START_FD 5
 
 bool oci_find_program(const char *name, char *out, size_t cap)
 {
@@ -265,27 +269,46 @@ static void conmon_argv(const struct oci *oci, const struct oci_create *a, const
     argv[n] = NULL;
 }
 
+/* Takes it out of our own control group before it has children, then lets it go on. */
+static int place_conmon(const struct oci_create *a, pid_t pid, int start_fd, struct fault *f)
+{
+    int rc = conmon_cgroup_add(a->monitors, pid, f);
+
+    if (rc == 0 && write(start_fd, "", 1) < 0)
+        rc = fault_system(f, -errno, "conmon's start");
+    if (rc < 0)
+        (void)kill(pid, SIGKILL); /* our own child, not yet reaped */
+    return rc;
+}
+
 static int spawn_conmon(const struct oci *oci, const struct oci_create *a, int sync_fd,
                         struct fault *f)
 {
+    static const char *const variables[] = { "_OCI_SYNCPIPE=3", "_OCI_STARTPIPE=5", NULL };
     struct path pid_file, conmon_pid_file, log;
-    char root_sync[32];
     const char *argv[40];
-    int status, rc;
+    int start[2], status, rc, placed = 0;
     pid_t pid;
 
+    static_assert(SYNC_FD == 3 && START_FD == 5, "as the variables say");
     conmon_argv(oci, a, argv, &pid_file, &conmon_pid_file, &log);
-    (void)snprintf(root_sync, sizeof(root_sync), "_OCI_SYNCPIPE=%d", SYNC_FD);
-    rc = process_spawn(
-        argv, root_sync,
-        (const struct process_fds[]){ { SYNC_FD, sync_fd }, { LOCK_FD, a->lock_fd } }, 2, &pid);
-    if (rc == 0)
+    if (pipe2(start, O_CLOEXEC) < 0)
+        return fault_system(f, -errno, "pipe");
+    rc = process_spawn(argv, variables,
+                       (const struct process_fds[]){
+                           { SYNC_FD, sync_fd }, { LOCK_FD, a->lock_fd }, { START_FD, start[0] } },
+                       3, &pid);
+    close(start[0]);
+    if (rc == 0) {
+        placed = place_conmon(a, pid, start[1], f);
         rc = process_wait(pid, COMMAND_TIMEOUT_MS, &status);
-    if (rc == 0 && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
-        rc = fault_set(f, ERR_INVALID, "conmon: ended with status 0x%x", (unsigned)status);
-    else if (rc < 0)
-        fault_system(f, rc, "%s", oci->conmon);
-    return rc;
+    }
+    close(start[1]);
+    if (rc < 0)
+        return fault_system(f, rc, "%s", oci->conmon);
+    if (placed == 0 && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
+        return fault_set(f, ERR_INVALID, "conmon: ended with status 0x%x", (unsigned)status);
+    return placed;
 }
 
 /* One line of JSON, or the end of the pipe when conmon died. */

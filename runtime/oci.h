@@ -8,6 +8,7 @@
 
 #include "base/attr.h"
 #include "base/buf.h"
+#include "runtime/conmon_cgroup.h"
 #include "runtime/fault.h"
 #include "runtime/file.h"
 #include "runtime/program.h"
@@ -36,6 +37,7 @@ struct oci_create {
     bool tty, open_stdin;
     bool stdin_once; /* its input ends with the first attached stream that ends its own */
     int lock_fd;     /* stays open in conmon, and with it the lock */
+    const struct conmon_cgroup *monitors; /* where conmon will live */
 };
 
 struct oci_created {

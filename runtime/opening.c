@@ -89,6 +89,8 @@ static int open_host(struct opening *o)
         rc = oci_init(&rt->oci, rt->config.oci_runtime, rt->config.conmon, rt->run_dir.text, f);
     if (rc == 0)
         rc = cgroup_detect(&rt->cgroup, f);
+    if (rc == 0)
+        rc = conmon_cgroup_open(&rt->monitors, rt->cgroup.layout, rt->cgroup_parent, f);
     if (rc == 0 && rt->cgroup.layout == CGROUP_HYBRID)
         rc = mountns_open(&rt->mountns, rt->run_dir.text, f);
     if (rc == 0) {

@@ -50,11 +50,11 @@ static int add_fds(posix_spawn_file_actions_t *actions, const struct process_fds
 }
 
 /* A crun that found NOTIFY_SOCKET would wait for the container to say that it is ready. */
-int process_spawn(const char *const argv[], const char *variable, const struct process_fds *fds,
-                  size_t fd_count, pid_t *out)
+int process_spawn(const char *const argv[], const char *const *variables,
+                  const struct process_fds *fds, size_t fd_count, pid_t *out)
 {
     char path[4096];
-    const char *env[] = { path, "LC_ALL=C", variable, NULL };
+    const char *env[2 + PROCESS_VARIABLES_MAX + 1] = { path, "LC_ALL=C" };
     struct process_fds high[FDS_MAX];
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attr;
@@ -63,6 +63,10 @@ int process_spawn(const char *const argv[], const char *variable, const struct p
     int rc = 0;
 
     CHECK(fd_count <= FDS_MAX);
+    for (size_t i = 0; variables != NULL && variables[i] != NULL; i++) {
+        CHECK(i < PROCESS_VARIABLES_MAX);
+        env[2 + i] = variables[i];
+    }
     (void)snprintf(path, sizeof(path), "PATH=%s",
                    getenv("PATH") == NULL ? "/usr/sbin:/usr/bin:/sbin:/bin" : getenv("PATH"));
     CHECK(posix_spawnattr_init(&attr) == 0);

@@ -1,9 +1,11 @@
 /* After a restart of the daemon: what is true of a container now, whatever its record says. On a
  * thread. */
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/log.h"
 #include "runtime/launch.h"
 #include "runtime/process.h"
 
@@ -53,6 +55,16 @@ static void settle_start(struct container *c)
                        "the daemon was ended while it started; start it again");
 }
 
+/* Usually it is there already. Elsewhere it may end with this daemon, and its container with it. */
+static void place_monitor(const struct container *c)
+{
+    struct fault f;
+    int rc = conmon_cgroup_add(&c->rt->monitors, (pid_t)c->next.conmon_pid, &f);
+
+    if (rc < 0 && rc != -ESRCH) /* -ESRCH: it has just ended */
+        log_warn("runtime", "container %s: %s", id_of(c), f.text);
+}
+
 int launch_recover(struct container *c, enum recovered *out, struct fault *f)
 {
     bool same_boot = strcmp(text_of(c->next.boot_id), c->rt->boot_id) == 0;
@@ -73,8 +85,10 @@ int launch_recover(struct container *c, enum recovered *out, struct fault *f)
         if (same_boot && launch_read_exit_code(c, &code) < 0) /* else conmon is just leaving */
             conmon_fd = process_open((pid_t)c->next.conmon_pid, c->next.conmon_ticks);
         *out = conmon_fd >= 0 ? RECOVERED_RUNNING : RECOVERED_ENDED;
-        if (conmon_fd >= 0)
+        if (conmon_fd >= 0) {
+            place_monitor(c);
             close(conmon_fd);
+        }
     }
     adopt_volume_refs(c, *out != RECOVERED_IDLE);
     if (*out == RECOVERED_IDLE)

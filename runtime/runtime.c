@@ -197,6 +197,7 @@ static void on_all_closed(struct runtime *rt)
     void *owner = rt->closed_owner;
 
     oci_deinit(&rt->oci);
+    conmon_cgroup_close(&rt->monitors);
     if (rt->opening->seccomp_open)
         seccomp_cache_deinit(&rt->seccomp);
     if (rt->opening->volumes_open)
@@ -236,6 +237,7 @@ static void leave_host(struct runtime *rt)
 {
     struct path secrets = path_of("%s/secrets", rt->run_dir.text);
 
+    conmon_cgroup_remove(&rt->monitors);
     cgroup_remove_empty(&rt->cgroup, rt->cgroup_parent);
     if (rt->mountns.fd < 0)
         (void)umount2(secrets.text, MNT_DETACH); /* else it goes with the namespace */

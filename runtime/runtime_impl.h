@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/omap.h"
 #include "runtime/cgroup.h"
+#include "runtime/conmon_cgroup.h"
 #include "runtime/fault.h"
 #include "runtime/image.h"
 #include "runtime/limits.h"
@@ -31,6 +32,7 @@ struct runtime {
     char init_path[512]; /* "" = none was found */
     struct oci oci;
     struct cgroup_host cgroup;
+    struct conmon_cgroup monitors;
     struct mountns mountns;
     struct image_store images;
     struct volume_store volumes;

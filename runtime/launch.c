@@ -25,6 +25,7 @@
 #include "base/log.h"
 #include "runtime/launch.h"
 #include "runtime/process.h"
+#include "runtime/refusal.h"
 
 static const char *text_of(const char *s)
 {
@@ -254,6 +255,15 @@ static int open_lock(const struct container *c)
     return fd;
 }
 
+/* crun tells only which programs it did not find. */
+static void name_program(const struct container *c, struct fault *f)
+{
+    const char *program = spec_program(&c->record.spec, &c->image);
+
+    if (refusal_exit_code(f->text) == REFUSAL_NOT_EXECUTABLE && strstr(f->text, program) == NULL)
+        (void)fault_prefix(f, 0, "\"%s\" is not executable", program);
+}
+
 static int create_process(struct container *c, struct fault *f)
 {
     const struct container_spec *spec = &c->record.spec;
@@ -275,8 +285,10 @@ static int create_process(struct container *c, struct fault *f)
         return fault_system(f, args.lock_fd, "container %s: lock", id_of(c));
     rc = oci_create(&c->rt->oci, &args, &created, f);
     close(args.lock_fd);
-    if (rc < 0)
+    if (rc < 0) {
+        name_program(c, f);
         return fault_prefix(f, rc, "container %s", id_of(c));
+    }
     c->next.pid = (uint64_t)created.pid;
     c->next.conmon_pid = (uint64_t)created.conmon_pid;
     /* One that has ended already leaves ticks 0, which match nothing: it is collected. */
@@ -347,7 +359,7 @@ int launch_start(struct container *c, struct fault *f)
     launch_clean_up(c);
     if (volumes_used)
         bundle_unuse_volumes(c, SIZE_MAX, SIZE_MAX);
-    launch_mark_exited(c, strstr(f->text, "not found") != NULL ? 127 : 126, f->text);
+    launch_mark_exited(c, (uint32_t)refusal_exit_code(f->text), f->text);
     (void)!record_write_state(c->state_dir.text, &c->next, &ignored); /* the first fault counts */
     return rc;
 }

@@ -62,6 +62,7 @@ enum oci_status oci_status(const struct oci *oci, const char *id);
 
 /* argv of an exec, for who handles its streams. The array borrows from `oci` and the arguments. */
 #define OCI_EXEC_ARGV_MAX 14
+#define OCI_EXEC_REFUSED  255 /* how it ends when it could not run the command */
 struct oci_exec {
     const char *id;
     const char *process_path;   /* a file with the OCI process object */

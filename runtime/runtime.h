@@ -135,7 +135,9 @@ void runtime_container_create(struct runtime *rt, const struct container_spec *s
                               runtime_done done, void *owner);
 
 /* From created or exited. A bad mount source, a missing program, an unknown user: ERR_INVALID
- * with the OCI runtime's cause in `message`; the container is then exited with `error` set. */
+ * with the OCI runtime's cause in `message`; the container is then exited with `error` set. Its
+ * exit code is Docker's: 127 the program is not there, 126 it cannot be executed, 128 anything
+ * else. */
 void runtime_container_start(struct runtime *rt, const char *id, runtime_done done, void *owner);
 
 /* Done when the process has ended; at once when it is not running. `grace_ns` UINT64_MAX and
@@ -193,9 +195,9 @@ struct stream_callbacks {
     void *owner;
     /* Output as it comes; borrowed for the call. */
     void (*on_output)(void *owner, enum stream_source source, struct slice bytes);
-    /* The last call. exec: the command's exit code, or err when the container cannot take one. A
-     * command that cannot be run (not there, not executable) is the OCI runtime's to tell: its
-     * reason comes as STREAM_STDERR, with its exit code. attach: the container ended or
+    /* The last call. exec: the command's exit code, or err when the container cannot take one. Of
+     * a command that cannot be run the OCI runtime tells the reason, which comes as STREAM_STDERR;
+     * the exit code is 127 or 126 as above. attach: the container ended or
      * runtime_stream_close() was called, exit_code 0. The stream is freed on return. */
     void (*on_end)(void *owner, int err, const char *message, int exit_code);
 };

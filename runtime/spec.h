@@ -74,6 +74,8 @@ NODISCARD int spec_resolv_text(const struct container_spec *spec, struct slice h
 const char *spec_hostname(const struct container_spec *spec, char buffer[64]);
 int spec_stop_signal(const struct container_spec *spec, const struct image_config *image);
 uint64_t spec_stop_grace_ns(const struct container_spec *spec);
+/* The program to run, as it was named; "" = none. */
+const char *spec_program(const struct container_spec *spec, const struct image_config *image);
 const char *spec_user_text(const struct container_spec *spec, const struct image_config *image);
 const char *spec_working_dir(const struct container_spec *spec, const struct image_config *image);
 

@@ -131,6 +131,18 @@ uint64_t spec_stop_grace_ns(const struct container_spec *spec)
     return spec->stop_grace != NULL ? (uint64_t)*spec->stop_grace : DEFAULT_STOP_GRACE_NS;
 }
 
+const char *spec_program(const struct container_spec *spec, const struct image_config *image)
+{
+    const struct str_list *const lists[] = { &spec->command, &image->config.entrypoint, &spec->args,
+                                             &image->config.cmd };
+
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        if (lists[i]->count > 0)
+            return text_of(lists[i]->items[0]);
+    }
+    return "";
+}
+
 const char *spec_user_text(const struct container_spec *spec, const struct image_config *image)
 {
     return text_of(spec->user)[0] != '\0' ? spec->user : text_of(image->config.user);

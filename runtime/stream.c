@@ -25,6 +25,14 @@ static void add_handle(struct runtime_stream *s)
     s->rt->open_handles++;
 }
 
+static void keep_words(struct runtime_stream *s, struct slice bytes)
+{
+    size_t len = strlen(s->words), more = MIN(bytes.len, sizeof(s->words) - 1 - len);
+
+    memcpy(s->words + len, bytes.ptr, more);
+    s->words[len + more] = '\0';
+}
+
 static void deliver(struct runtime_stream *s, int index, struct slice bytes)
 {
     enum stream_source source = index == 2 ? STREAM_STDERR : STREAM_STDOUT;
@@ -32,6 +40,8 @@ static void deliver(struct runtime_stream *s, int index, struct slice bytes)
     if (s->kind == KIND_ATTACH) {
         source = bytes.ptr[0] == 3 ? STREAM_STDERR : STREAM_STDOUT;
         bytes = slice_of(bytes.ptr + 1, bytes.len - 1);
+    } else if (index == 2) {
+        keep_words(s, bytes);
     }
     if (bytes.len > 0 && s->callbacks.on_output != NULL)
         s->callbacks.on_output(s->callbacks.owner, source, bytes);

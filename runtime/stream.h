@@ -3,6 +3,7 @@
 #ifndef RUNTIME_STREAM_H
 #define RUNTIME_STREAM_H
 
+#include "runtime/refusal.h"
 #include "runtime/runtime_impl.h"
 
 enum stream_kind { KIND_EXEC, KIND_ATTACH };
@@ -43,6 +44,7 @@ struct runtime_stream {
     unsigned reading; /* outputs not at their end */
     bool held, input_shut, close_wanted, exited, timed_out, killing;
     int exit_code, err;
+    char words[REFUSAL_WORDS_MAX]; /* the first of its stderr: they may be the OCI runtime's */
     struct fault fault;
     uint8_t buffer[STREAM_READ_BYTES];
 };

@@ -28,11 +28,22 @@ static void free_stream(struct runtime_stream *s)
     free(s);
 }
 
+/* Of a command that was never run, the exit code is the OCI runtime's. */
+static void explain_exit(struct runtime_stream *s)
+{
+    int code = refusal_exit_code(s->words);
+
+    if (s->exit_code == OCI_EXEC_REFUSED && code != REFUSAL_OTHER)
+        s->exit_code = code;
+}
+
 static void report_end(struct runtime_stream *s)
 {
     list_remove(&s->link);
-    if (s->kind == KIND_EXEC)
+    if (s->kind == KIND_EXEC) {
         s->rt->exec_count--;
+        explain_exit(s);
+    }
     s->callbacks.on_end(s->callbacks.owner, s->err, s->err == 0 ? "" : s->fault.text, s->exit_code);
     free_stream(s);
 }

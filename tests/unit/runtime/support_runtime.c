@@ -433,10 +433,10 @@ static void on_exec_end(void *owner, int err, const char *message, int exit_code
     on_waited(&s->waited, err, message);
 }
 
-int exec_output(struct fixture *f, const char *id, const char *shell_command, char *out, size_t cap)
+static int exec_argv(struct fixture *f, const char *id, const char *const argv[], char *out,
+                     size_t cap)
 {
     struct text_sink s = { .waited = { .fixture = f }, .out = out, .cap = cap };
-    const char *argv[] = { "sh", "-c", shell_command, NULL };
     struct exec_spec spec = { .argv = argv };
     const struct stream_callbacks callbacks = { .owner = &s,
                                                 .on_output = on_output,
@@ -446,4 +446,14 @@ int exec_output(struct fixture *f, const char *id, const char *shell_command, ch
     (void)runtime_exec(f->rt, id, &spec, &callbacks);
     (void)wait_call(&s.waited);
     return s.waited.err < 0 ? s.waited.err : s.exit_code;
+}
+
+int exec_output(struct fixture *f, const char *id, const char *shell_command, char *out, size_t cap)
+{
+    return exec_argv(f, id, (const char *const[]){ "sh", "-c", shell_command, NULL }, out, cap);
+}
+
+int exec_program(struct fixture *f, const char *id, const char *program, char *out, size_t cap)
+{
+    return exec_argv(f, id, (const char *const[]){ program, NULL }, out, cap);
 }

@@ -75,6 +75,7 @@ size_t count_events(const struct fixture *f, const char *id, enum container_even
 void read_logs(struct fixture *f, const char *id, char *out, size_t cap); /* both streams */
 int exec_output(struct fixture *f, const char *id, const char *shell_command, char *out,
                 size_t cap);
+int exec_program(struct fixture *f, const char *id, const char *program, char *out, size_t cap);
 
 void add_mount(struct container_spec *spec, enum container_mount_kind kind, const char *source,
                const char *target);

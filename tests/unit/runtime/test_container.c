@@ -620,6 +620,39 @@ static void test_refusals_name_the_thing(void **state)
     fields_deinit(&container_spec_type, &spec);
 }
 
+/* Docker's exit codes, which scripts look at; the sentence names the program. */
+static void test_a_program_that_cannot_run_is_told_as_docker_does(void **state)
+{
+    static const struct {
+        const char *program;
+        int exit_code;
+    } cases[] = {
+        { "nosuch", 127 },
+        { "/no/such", 127 },
+        { "/data/from-image", 126 },
+        { "/bin", 126 },
+    };
+    char message[1024], id[16];
+    struct container_spec spec;
+
+    NEED_CONTAINERS();
+    start_forever(&fx, "has");
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        print_message("  %s\n", cases[i].program);
+        (void)snprintf(id, sizeof(id), "hasnot%zu", i);
+        spec_init(&spec, id, "true");
+        assert_int_equal(str_set(&spec.command.items[0], cases[i].program), 0);
+        assert_int_equal(create_and_start(&fx, &spec, message), ERR_INVALID);
+        assert_non_null(strstr(message, cases[i].program));
+        assert_int_equal(runtime_container_inspect(fx.rt, id)->exit_code, cases[i].exit_code);
+        fields_deinit(&container_spec_type, &spec);
+        assert_int_equal(exec_program(&fx, "has", cases[i].program, message, sizeof(message)),
+                         cases[i].exit_code);
+    }
+    assert_int_equal(exec_output(&fx, "has", "exit 255", message, sizeof(message)), 255);
+    remove_container(&fx, "has", REMOVE_FORCE);
+}
+
 static void test_a_name_is_taken_once(void **state)
 {
     struct waited one = { .fixture = &fx }, two = { .fixture = &fx };
@@ -733,6 +766,7 @@ int main(int argc, char **argv)
         TEST(pause_freezes_and_stop_thaws),
         TEST(stats_count),
         TEST(refusals_name_the_thing),
+        TEST(a_program_that_cannot_run_is_told_as_docker_does),
         TEST(a_name_is_taken_once),
         TEST(logs_tail_and_stream_choice),
         TEST(containers_outlive_the_runtime),

@@ -12,10 +12,39 @@
 #include "runtime/logfile.h"
 #include "runtime/manifest.h"
 #include "runtime/reference.h"
+#include "runtime/refusal.h"
 #include "runtime/registry.h"
 #include "runtime/userdb.h"
 
 #define HEX64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static void test_refusals_have_dockers_exit_codes(void **state)
+{
+    static const struct {
+        const char *words;
+        int exit_code;
+    } cases[] = {
+        { "executable file `web` not found in $PATH: No such file or directory", 127 },
+        { "open executable: Permission denied", 126 },
+        { "open executable: Not a directory", 126 },
+        { "unable to start container process: exec: \"web\": executable file not found in $PATH",
+          127 },
+        { "unable to start container process: exec: \"/web\": stat /web: no such file or directory",
+          127 },
+        { "unable to start container process: exec: \"/etc\": is a directory", 126 },
+        { "exec failed: unable to start container process: exec: \"/etc\": permission denied",
+          126 },
+        { "mount `/x` to `/y`: No such file or directory", 128 },
+        { "volume back: not found", 128 },
+        { "", 128 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        print_message("  \"%s\"\n", cases[i].words);
+        assert_int_equal(refusal_exit_code(cases[i].words), cases[i].exit_code);
+    }
+}
 
 static void test_references_are_completed_as_docker_does(void **state)
 {
@@ -294,6 +323,7 @@ static void test_specs_are_checked_beyond_the_table(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_refusals_have_dockers_exit_codes),
         cmocka_unit_test(test_references_are_completed_as_docker_does),
         cmocka_unit_test(test_users_are_looked_up_in_the_image),
         cmocka_unit_test(test_signals),

@@ -21,6 +21,8 @@
 #define REPORT_INTERVAL_NS (20 * NS_PER_MS)
 #define UNITS_MAX          65536
 
+static const char shut_down_text[] = "the node shuts down";
+
 /* A network row on its way to the overlay; owns a copy, because rows change under it. */
 struct row_operation {
     struct list link;
@@ -46,6 +48,8 @@ struct agent {
     mono_ns report_at; /* earliest next report */
 
     bool started;
+    bool shutting_down;
+    bool said_goodbye; /* on this connection */
     bool connected;
     mono_ns disconnected_at;
 };
@@ -320,6 +324,7 @@ void agent_connected(struct agent *a, mono_ns now)
 {
     (void)now;
     a->connected = true;
+    a->said_goodbye = false;
     for (const struct omap_node *n = omap_first(&a->units); n != NULL; n = omap_next(n)) {
         struct unit *u = omap_value(n);
 
@@ -332,6 +337,13 @@ void agent_disconnected(struct agent *a, mono_ns now)
     if (a->connected)
         a->disconnected_at = now;
     a->connected = false;
+}
+
+void agent_shut_down(struct agent *a)
+{
+    a->shutting_down = true;
+    for (const struct omap_node *n = omap_first(&a->units); n != NULL; n = omap_next(n))
+        unit_cut_off(omap_value(n), shut_down_text);
 }
 
 void agent_acknowledged(struct agent *a, uint64_t sequence)
@@ -384,7 +396,7 @@ static int hand_out_rows(struct agent *a)
 /* Disconnect policies: how long each task may run without any manager in reach. */
 static mono_ns cut_off_at(const struct agent *a, const struct unit *u)
 {
-    if (a->connected || u->cut_off || u->task == NULL || u->task->spec.disconnect == NULL ||
+    if (a->connected || u->cut_off != NULL || u->task == NULL || u->task->spec.disconnect == NULL ||
         u->task->spec.disconnect->stop_after == 0)
         return MONO_NEVER;
     return mono_after(a->disconnected_at, (mono_ns)u->task->spec.disconnect->stop_after);
@@ -396,9 +408,11 @@ static int turn_unit(struct agent *a, struct unit *u, mono_ns now, wall_ns wall)
     int kind, rc;
 
     if (u->task == NULL && a->rows.version == 0)
-        return 0; /* nobody has said yet what should be here: what runs, runs on */
+        return 0;         /* nobody has said yet what should be here: what runs, runs on */
+    if (a->shutting_down) /* one that was assigned since */
+        unit_cut_off(u, shut_down_text);
     if (cut_off_at(a, u) <= now)
-        unit_cut_off(u);
+        unit_cut_off(u, "no manager was reachable");
     kind = unit_next(u, now, wall);
     if (kind == UNIT_NOTHING)
         return 0;
@@ -470,13 +484,14 @@ static int build_report(struct agent *a, struct report *out)
 
 static int make_report(struct agent *a, mono_ns now, struct agent_output *out)
 {
-    struct report report = { .sequence = a->sequence + 1 };
+    struct report report = { .sequence = a->sequence + 1, .stopping = a->shutting_down };
+    bool owes_goodbye = a->shutting_down && !a->said_goodbye;
     int rc;
 
     if (!a->connected)
         return 0;
     rc = build_report(a, &report);
-    if (rc < 0 || report.tasks.count == 0) {
+    if (rc < 0 || (report.tasks.count == 0 && !owes_goodbye)) {
         fields_deinit(&report_type, &report);
         return rc;
     }
@@ -492,6 +507,7 @@ static int make_report(struct agent *a, mono_ns now, struct agent_output *out)
         u->dirty = false;
         u->reported = a->sequence;
     }
+    a->said_goodbye = a->shutting_down;
     a->report_at = mono_after(now, REPORT_INTERVAL_NS);
     if (report.tasks.count >= ASSIGNED_MAX)
         out->deadline_ns = MIN(out->deadline_ns, a->report_at); /* for the rest */

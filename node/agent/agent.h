@@ -13,6 +13,7 @@
  *     agent_turn            after any of these or at the deadline: start the operations in
  *                           order of the list, send the report
  *     agent_acknowledged    the managers have a report in their log
+ *     agent_shut_down       before the host goes down
  *
  * A task's operations are strictly one after the other; those of different tasks run side
  * by side, at most AGENT_OPERATIONS_MAX at once. Pure. Not thread-safe. */
@@ -111,6 +112,10 @@ void agent_event(struct agent *a, const struct agent_event *e, mono_ns now, wall
 void agent_connected(struct agent *a, mono_ns now);
 void agent_disconnected(struct agent *a, mono_ns now);
 void agent_acknowledged(struct agent *a, uint64_t sequence);
+
+/* The host is about to go down: the managers are told so, every task ends here as shut down,
+ * whatever exit code its container has, and nothing is begun any more. For good. */
+void agent_shut_down(struct agent *a);
 
 /* When memory runs out, what could not be decided is tried again at an early deadline. */
 void agent_turn(struct agent *a, mono_ns now, wall_ns wall, struct agent_output *out);

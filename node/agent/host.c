@@ -172,7 +172,8 @@ void host_connected(struct host *h)
 
     hello.description = *h->cfg.description; /* borrowed for the call */
     agent_connected(h->agent, uv_hrtime());
-    h->cfg.send(h->cfg.ctx, &frame);
+    if (!h->shutting_down) /* else its goodbye is all that a manager needs to know */
+        h->cfg.send(h->cfg.ctx, &frame);
     wake(h);
 }
 
@@ -191,6 +192,13 @@ void host_reachable(struct host *h, const struct id *node, bool reachable)
 {
     if (h->cfg.services != NULL)
         overlay_services_reachable(h->cfg.services, node, reachable);
+}
+
+void host_shut_down(struct host *h)
+{
+    h->shutting_down = true;
+    agent_shut_down(h->agent);
+    wake(h);
 }
 
 static bool parse_task_id(const char *text, struct id *out)

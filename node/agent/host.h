@@ -10,6 +10,7 @@
  *     host_start               once runtime and overlay are ready
  *     host_connected, host_frame, host_disconnected      the link to the leading manager
  *     host_container_event     of the runtime
+ *     host_shut_down           before the machine goes down
  *     host_close               containers go on running
  */
 #ifndef NODE_AGENT_HOST_H
@@ -60,6 +61,9 @@ void host_disconnected(struct host *h);
 NODISCARD int host_frame(struct host *h, const struct dispatch *frame);
 void host_container_event(struct host *h, enum container_event_kind kind,
                           const struct container_info *info);
+/* The managers are told that this node goes; what it runs is stopped, and nothing is begun any
+ * more. For good: host_close() is what may follow. */
+void host_shut_down(struct host *h);
 /* The description has changed: it is reported. */
 void host_described(struct host *h);
 void host_reachable(struct host *h, const struct id *node, bool reachable);

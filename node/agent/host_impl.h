@@ -16,7 +16,7 @@ struct host {
     uv_timer_t timer;
     int open_handles;
     bool awake; /* something happened since the last turn */
-    bool started, closing;
+    bool started, shutting_down, closing;
     bool settled;      /* overlay and services know all that should be, and removed the rest */
     size_t operations; /* under way, of runtime, overlay and image fetching */
 

@@ -39,6 +39,11 @@ static void set_state(struct unit *u, enum task_state state, const char *message
     u->acknowledged = false;
 }
 
+static void set_shutdown(struct unit *u, wall_ns wall)
+{
+    set_state(u, TASK_SHUTDOWN, u->cut_off != NULL ? u->cut_off : "shutdown", NULL, wall);
+}
+
 /* The same state, and what keeps it from going on. */
 static void set_reason(struct unit *u, const char *err)
 {
@@ -117,7 +122,7 @@ static void settle(struct unit *u, wall_ns wall)
 
 int unit_next(struct unit *u, mono_ns now, wall_ns wall)
 {
-    bool unwanted = desired(u) >= TASK_SHUTDOWN || u->cut_off;
+    bool unwanted = desired(u) >= TASK_SHUTDOWN || u->cut_off != NULL;
 
     if (!u->settled && u->task != NULL)
         settle(u, wall);
@@ -129,8 +134,7 @@ int unit_next(struct unit *u, mono_ns now, wall_ns wall)
     if (now < u->retry_at)
         return UNIT_NOTHING;
     if (unwanted && !is_over(u) && !u->running)
-        set_state(u, TASK_SHUTDOWN, u->cut_off ? "no manager was reachable" : "shutdown", NULL,
-                  wall);
+        set_shutdown(u, wall);
     if (unwanted || u->unhealthy || is_over(u))
         return next_release(u);
     return next_towards_running(u, wall);
@@ -168,9 +172,8 @@ static void set_exit(struct unit *u, int64_t exit_code, bool oom_killed, wall_ns
     }
     if (u->unhealthy) {
         set_state(u, TASK_FAILED, "failed", "unhealthy container", wall);
-    } else if (u->stopping) {
-        set_state(u, TASK_SHUTDOWN, u->cut_off ? "no manager was reachable" : "shutdown", NULL,
-                  wall);
+    } else if (u->stopping || u->cut_off != NULL) {
+        set_shutdown(u, wall);
     } else if (exit_code == 0 && !oom_killed) {
         set_state(u, TASK_COMPLETE, "finished", NULL, wall);
     } else {
@@ -335,10 +338,10 @@ void unit_observe(struct unit *u, const struct agent_observed *o, wall_ns wall)
     }
 }
 
-void unit_cut_off(struct unit *u)
+void unit_cut_off(struct unit *u, const char *why)
 {
-    if (!is_over(u))
-        u->cut_off = true;
+    if (!is_over(u) && u->cut_off == NULL)
+        u->cut_off = why;
 }
 
 void unit_deinit(struct unit *u)

@@ -27,12 +27,12 @@ struct unit {
 
     bool settled; /* `task` was compared with what was observed at start */
     bool has_image, has_sandbox, has_container;
-    bool started;       /* its container was started once; it never is again */
-    bool running;       /* its process runs, as far as we know */
-    bool awaits_health; /* started, first health result is due */
-    bool stopping;      /* we asked it to stop: its exit is no failure ... */
-    bool unhealthy;     /* ... unless this was why */
-    bool cut_off;       /* stopped by its disconnect policy */
+    bool started;        /* its container was started once; it never is again */
+    bool running;        /* its process runs, as far as we know */
+    bool awaits_health;  /* started, first health result is due */
+    bool stopping;       /* we asked it to stop: its exit is no failure ... */
+    bool unhealthy;      /* ... unless this was why */
+    const char *cut_off; /* why this node stops it by itself; NULL = it does not */
 
     unsigned attempts; /* of the operation that failed for a passing reason */
     mono_ns retry_at;  /* not before */
@@ -53,8 +53,9 @@ void unit_event(struct unit *u, const struct agent_event *e, wall_ns wall);
 
 /* What the runtime found at start. */
 void unit_observe(struct unit *u, const struct agent_observed *o, wall_ns wall);
-/* No manager was reachable for as long as its policy allows. */
-void unit_cut_off(struct unit *u);
+/* This node stops it, whatever the managers want; unless it is over, `why` (borrowed for good) is
+ * what its status says. */
+void unit_cut_off(struct unit *u, const char *why);
 
 void unit_deinit(struct unit *u);
 

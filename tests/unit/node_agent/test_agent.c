@@ -437,6 +437,57 @@ static void test_its_disconnect_policy_stops_a_task(void **state)
     bench_close(&b);
 }
 
+/* An exit code of 0 would count as finished, and a service that restarts on failure not come back.
+ */
+static void test_before_the_host_goes_down_tasks_end_as_shut_down(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    bench_open(&b);
+    bench_start_task(&b, 1);
+    bench_start_task(&b, 2);
+    bench_task(&b, 3, TASK_RUNNING); /* not prepared yet */
+    agent_shut_down(b.agent);
+    exit_task(&b, 1, 0); /* before the agent had its turn */
+    bench_turn_later(&b);
+    assert_non_null(b.report);
+    assert_true(b.report->stopping);
+    assert_int_equal(bench_state(&b, 1), TASK_SHUTDOWN);
+    assert_string_equal(bench_status(&b, 1)->message, "the node shuts down");
+    assert_int_equal(bench_state(&b, 3), TASK_SHUTDOWN);
+    for (size_t i = 0; i < b.count; i++)
+        assert_true(b.seen[i].kind == AGENT_CONTAINER_STOP ||
+                    b.seen[i].kind == AGENT_SANDBOX_DESTROY);
+    exit_task(&b, 2, 3);
+    bench_task(&b, 4, TASK_RUNNING); /* the managers had not heard of it yet */
+    bench_turn_later(&b);
+    assert_int_equal(bench_state(&b, 2), TASK_SHUTDOWN);
+    assert_int_equal(bench_state(&b, 4), TASK_SHUTDOWN);
+    for (size_t i = 0; i < b.count; i++)
+        assert_false(id_equal(&b.seen[i].task_id, &(struct id[]){ id_of(4) }[0]));
+    bench_close(&b);
+}
+
+static void test_a_node_without_tasks_says_goodbye_too(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    bench_open(&b);
+    agent_shut_down(b.agent);
+    bench_turn_later(&b);
+    assert_non_null(b.report);
+    assert_true(b.report->stopping);
+    assert_int_equal(b.report->tasks.count, 0);
+    bench_turn_later(&b);
+    assert_null(b.report); /* once .. */
+    agent_connected(b.agent, b.now);
+    bench_turn_later(&b);
+    assert_non_null(b.report); /* .. on each connection */
+    bench_close(&b);
+}
+
 static void test_a_report_is_repeated_until_it_is_in_the_log(void **state)
 {
     struct bench b;
@@ -526,6 +577,8 @@ int main(void)
         cmocka_unit_test(test_without_an_assignment_nothing_is_stopped),
         cmocka_unit_test(test_a_task_that_ran_before_is_not_started_again),
         cmocka_unit_test(test_its_disconnect_policy_stops_a_task),
+        cmocka_unit_test(test_before_the_host_goes_down_tasks_end_as_shut_down),
+        cmocka_unit_test(test_a_node_without_tasks_says_goodbye_too),
         cmocka_unit_test(test_a_report_is_repeated_until_it_is_in_the_log),
         cmocka_unit_test(test_reports_are_gathered),
         cmocka_unit_test(test_a_long_report_is_continued),

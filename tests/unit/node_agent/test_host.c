@@ -263,6 +263,38 @@ static void test_frames_that_are_not_for_it_are_refused(void **state)
     host_world_deinit(&w);
 }
 
+static bool has_said_goodbye(struct host_world *w)
+{
+    return w->report.stopping;
+}
+
+/* A HELLO would make it a node that takes tasks again. */
+static void test_who_shuts_down_says_goodbye_and_no_hello(void **state)
+{
+    struct assign f = { 0 };
+    struct host_world w;
+    size_t hellos;
+
+    (void)state;
+    host_world_open(&w);
+    start(&w);
+    (void)frame_task(&f, 1, TASK_RUNNING); /* the frame owns it */
+    host_world_assign(&w, &f);
+    host_world_until(&w, is_running);
+    hellos = w.hellos;
+    host_shut_down(w.host);
+    host_world_until(&w, has_said_goodbye);
+    fake_exit(&w, 0);
+    host_world_until(&w, is_over);
+    assert_int_equal(reported(&w, NULL), TASK_SHUTDOWN);
+    w.report.stopping = false;
+    host_disconnected(w.host);
+    host_connected(w.host); /* another manager leads */
+    host_world_until(&w, has_said_goodbye);
+    assert_int_equal(w.hellos, hellos);
+    host_world_deinit(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +306,7 @@ int main(void)
         cmocka_unit_test(test_a_broken_file_counts_as_none),
         cmocka_unit_test(test_it_can_be_closed_while_it_writes),
         cmocka_unit_test(test_frames_that_are_not_for_it_are_refused),
+        cmocka_unit_test(test_who_shuts_down_says_goodbye_and_no_hello),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

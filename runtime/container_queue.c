@@ -248,10 +248,10 @@ static void begin_stop(struct op *op)
 
 /* --- The queue */
 
-static void refuse(struct op *op, const char *why)
+static void refuse(struct op *op, int err, const char *why)
 {
-    fault_set(&op->fault, ERR_CONFLICT, "container %s: %s", op->container->record.spec.id, why);
-    end_op(op, ERR_CONFLICT);
+    fault_set(&op->fault, err, "container %s: %s", op->container->record.spec.id, why);
+    end_op(op, err);
 }
 
 bool container_is_paused(const struct container *c)
@@ -270,7 +270,12 @@ static bool begin_op(struct op *op)
         return false;
     case OP_START:
         if (container_is_running(c)) {
-            refuse(op, "is running already");
+            refuse(op, ERR_CONFLICT, "is running already");
+            return true;
+        }
+        if (c->rt->shutdown.begun) {
+            refuse(op, ERR_UNAVAILABLE,
+                   "the host is about to go down; nothing is started any more");
             return true;
         }
         attach_before_start(c);
@@ -288,21 +293,22 @@ static bool begin_op(struct op *op)
         return false;
     case OP_PAUSE:
         if (!container_is_running(c) || container_is_paused(c)) {
-            refuse(op, container_is_running(c) ? "is paused already" : "is not running");
+            refuse(op, ERR_CONFLICT,
+                   container_is_running(c) ? "is paused already" : "is not running");
             return true;
         }
         submit(op);
         return false;
     case OP_UNPAUSE:
         if (!container_is_paused(c)) {
-            refuse(op, "is not paused");
+            refuse(op, ERR_CONFLICT, "is not paused");
             return true;
         }
         submit(op);
         return false;
     case OP_REMOVE:
         if (container_is_running(c) && op->how == REMOVE_STOPPED) {
-            refuse(op, "is running; stop it first, or force the removal");
+            refuse(op, ERR_CONFLICT, "is running; stop it first, or force the removal");
             return true;
         }
         if (container_is_running(c))

@@ -151,6 +151,11 @@ void runtime_container_kill(struct runtime *rt, const char *id, int signal, runt
 void runtime_container_pause(struct runtime *rt, const char *id, runtime_done done, void *owner);
 void runtime_container_unpause(struct runtime *rt, const char *id, runtime_done done, void *owner);
 
+/* Before the host goes down. Refuses starts from now on (ERR_UNAVAILABLE) and stops all that runs,
+ * side by side, each by its own stop signal and within its own grace. Done, without an error, when
+ * nothing runs but what cannot be ended, which is logged. At most once; runtime_close() is next. */
+void runtime_shut_down(struct runtime *rt, runtime_done done, void *owner);
+
 enum container_remove {
     REMOVE_STOPPED,       /* ERR_CONFLICT while it runs */
     REMOVE_FORCE,         /* SIGKILL first */

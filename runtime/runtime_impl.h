@@ -24,6 +24,21 @@
 struct container;
 struct health;
 
+/* A completion: done() is never called from within the call that asked for it. */
+struct later {
+    struct list link;
+    void (*run)(struct later *l);
+};
+
+/* Under way once it has begun: shutdown.c. */
+struct shutdown {
+    bool begun;
+    size_t waiting; /* stops that have not ended, and one for whoever begins them */
+    struct later later;
+    runtime_done done;
+    void *owner;
+};
+
 struct runtime {
     /* for threads too: never change after opening, or lock themselves */
     struct path state_dir, run_dir;
@@ -53,6 +68,7 @@ struct runtime {
     struct list containers; /* in order of creation */
     struct omap by_id, by_name;
     size_t container_count;
+    struct shutdown shutdown;
     struct list later; /* completions that wait for the next turn of the loop */
     uv_async_t later_async;
     uv_timer_t log_timer; /* looks after the sizes of logs */
@@ -63,11 +79,7 @@ struct runtime {
     void *closed_owner;
 };
 
-/* --- Completions: done() is never called from within the call that asked for it. */
-struct later {
-    struct list link;
-    void (*run)(struct later *l);
-};
+/* --- Completions */
 void runtime_ready_if_settled(struct runtime *rt); /* one more that was found has been reported */
 void runtime_handle_closed(struct runtime *rt);    /* one of open_handles */
 void runtime_later(struct runtime *rt, struct later *l);

@@ -683,6 +683,54 @@ static void test_logs_tail_and_stream_choice(void **state)
     assert_string_equal(out, "1\n2\n3\n4\n5\n");
 }
 
+/* Each within its own grace and by its own signal, paused ones too; what never ran stays as it is.
+ */
+static void test_before_the_host_goes_down_all_containers_end_in_order(void **state)
+{
+    struct waited down = { .fixture = &fx }, late = { .fixture = &fx }, w = { .fixture = &fx };
+    struct container_spec spec;
+    char message[1024];
+
+    NEED_CONTAINERS();
+    start_forever(&fx, "down1");
+    start_forever(&fx, "down2");
+    runtime_container_pause(fx.rt, "down2", on_waited, &w);
+    assert_int_equal(wait_call(&w), 0);
+    spec_init(&spec, "down3", "trap 'exit 4' USR1; touch /up; while :; do sleep 0.05; done");
+    assert_int_equal(str_set(&spec.stop_signal, "SIGUSR1"), 0);
+    assert_int_equal(create_and_start(&fx, &spec, message), 0);
+    fields_deinit(&container_spec_type, &spec);
+    while (exec_output(&fx, "down3", "test -e /up", message, sizeof(message)) != 0)
+        ;
+    spec_init(&spec, "down4", "trap '' TERM; while :; do sleep 0.05; done");
+    spec.stop_grace = calloc(1, sizeof(*spec.stop_grace));
+    assert_non_null(spec.stop_grace);
+    *spec.stop_grace = 200 * (int64_t)NS_PER_MS;
+    assert_int_equal(create_and_start(&fx, &spec, message), 0);
+    fields_deinit(&container_spec_type, &spec);
+    spec_init(&spec, "down5", "true");
+    w = (struct waited){ .fixture = &fx };
+    runtime_container_create(fx.rt, &spec, on_waited, &w);
+    assert_int_equal(wait_call(&w), 0);
+    fields_deinit(&container_spec_type, &spec);
+
+    runtime_shut_down(fx.rt, on_waited, &down);
+    runtime_container_start(fx.rt, "down5", on_waited, &late);
+    assert_false(down.done); /* not from within the call */
+    assert_int_equal(wait_call(&down), 0);
+    assert_int_equal(wait_call(&late), ERR_UNAVAILABLE);
+    assert_int_equal(runtime_container_inspect(fx.rt, "down1")->exit_code, 3);
+    assert_int_equal(runtime_container_inspect(fx.rt, "down2")->exit_code, 3);
+    assert_int_equal(runtime_container_inspect(fx.rt, "down3")->exit_code, 4);
+    assert_int_equal(runtime_container_inspect(fx.rt, "down4")->exit_code, 137);
+    assert_int_equal(runtime_container_inspect(fx.rt, "down5")->state, CONTAINER_CREATED);
+    fixture_close(&fx);
+    fx.event_count = 0;
+    fixture_open(&fx); /* what they ended with is known to the next daemon */
+    assert_int_equal(runtime_container_inspect(fx.rt, "down1")->exit_code, 3);
+    assert_int_equal(count_events(&fx, "down1", CONTAINER_EVENT_EXITED), 0);
+}
+
 /* The runtime goes away and comes back; what ran goes on, what ended meanwhile is reported. */
 static void test_containers_outlive_the_runtime(void **state)
 {
@@ -769,6 +817,7 @@ int main(int argc, char **argv)
         TEST(a_program_that_cannot_run_is_told_as_docker_does),
         TEST(a_name_is_taken_once),
         TEST(logs_tail_and_stream_choice),
+        TEST(before_the_host_goes_down_all_containers_end_in_order),
         TEST(containers_outlive_the_runtime),
         TEST(a_container_without_its_monitor_is_ended),
     };

@@ -1,5 +1,6 @@
 /* Composition: runtime, membership, API on one loop. SIGTERM and SIGINT end it gracefully:
- * leadership is handed over, containers stay. A second signal ends it at once. */
+ * leadership is handed over, containers stay. A second signal ends it at once. SIGPWR says that the
+ * machine goes down: the managers are told, containers end in order, then the daemon does. */
 #include "node/daemon.h"
 
 #include <signal.h>
@@ -7,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -18,6 +18,8 @@
 #include "node/member.h"
 #include "node/options.h"
 #include "node/sd_notify.h"
+#include "node/shutdown.h"
+#include "node/state_lock.h"
 
 #define VERSION "0.1.0"
 
@@ -27,7 +29,9 @@ struct daemon {
     struct runtime *runtime;
     struct member *member;
     struct api *api;
-    uv_signal_t term, interrupt;
+    uv_signal_t term, interrupt, power;
+    bool ready;         /* the runtime is */
+    bool shutting_down; /* containers are being stopped; then comes: */
     bool stopping;
     int exit_code;
 };
@@ -70,6 +74,7 @@ static void on_runtime_closed(void *owner)
 
     uv_close((uv_handle_t *)&d->term, on_signal_closed);
     uv_close((uv_handle_t *)&d->interrupt, on_signal_closed);
+    uv_close((uv_handle_t *)&d->power, on_signal_closed);
 }
 
 static void on_member_closed(void *ctx)
@@ -106,6 +111,37 @@ static void on_signal(uv_signal_t *handle, int number)
     stop(d, 0);
 }
 
+/* --- The machine goes down */
+
+static void on_shut_down(void *owner, int err, const char *message)
+{
+    struct daemon *d = owner;
+
+    (void)err; /* always 0, as `message` is "" */
+    (void)message;
+    if (!d->stopping)
+        log_info("daemon", "no container runs any more: stopping");
+    stop(d, 0);
+}
+
+static void shut_down(struct daemon *d)
+{
+    member_shut_down(d->member);
+    runtime_shut_down(d->runtime, on_shut_down, d);
+}
+
+static void on_power(uv_signal_t *handle, int number)
+{
+    struct daemon *d = handle->data;
+
+    if (d->shutting_down || d->stopping)
+        return;
+    log_info("daemon", "signal %d: the machine goes down: stopping all containers", number);
+    d->shutting_down = true;
+    if (d->ready)
+        shut_down(d);
+}
+
 /* --- What the parts say */
 
 static void on_changed(void *ctx, const struct store_changes *changes)
@@ -135,8 +171,11 @@ static void on_runtime_ready(void *owner, int err, const char *message)
     }
     log_info("daemon", "ready: %s, cgroups %s, socket %s", runtime_host(d->runtime)->oci_runtime,
              runtime_host(d->runtime)->cgroup_layout, d->options.socket);
+    d->ready = true;
     member_start(d->member);
     sd_notify_state("READY=1");
+    if (d->shutting_down) /* it was told too early */
+        shut_down(d);
 }
 
 static void on_container(void *owner, enum container_event_kind kind,
@@ -156,38 +195,41 @@ static void on_container(void *owner, enum container_event_kind kind,
 /* Two daemons on one state directory would destroy each other's files. */
 static int lock_state(const struct options *o)
 {
-    char path[OPTIONS_PATH_MAX + 16];
-    FILE *lock;
+    int lock = state_lock_open(o->state_dir); /* kept open until the process ends */
 
-    if (state_dir_make(o->state_dir) < 0 || state_dir_make(o->run_dir) < 0) {
+    if (lock < 0 || state_dir_make(o->run_dir) < 0) {
         (void)fprintf(stderr, "shoal: %s and %s cannot be made: run as root\n", o->state_dir,
                       o->run_dir);
         return ERR_FORBIDDEN;
     }
-    (void)snprintf(path, sizeof(path), "%s/lock", o->state_dir);
-    lock = fopen(path, "ae"); /* kept open until the process ends */
-    if (lock == NULL || flock(fileno(lock), LOCK_EX | LOCK_NB) < 0) {
+    if (state_lock_take(lock) < 0) {
         (void)fprintf(stderr, "shoal: another daemon uses %s\n", o->state_dir);
         return ERR_IN_USE;
     }
-    return 0; /* cppcheck-suppress resourceLeak ; the lock is the open file */
+    return 0;
+}
+
+int daemon_open_runtime(const struct options *options, struct runtime_config *cfg,
+                        struct runtime **out)
+{
+    char state[OPTIONS_PATH_MAX + 16], run[OPTIONS_PATH_MAX + 16];
+
+    (void)snprintf(state, sizeof(state), "%s/runtime", options->state_dir);
+    (void)snprintf(run, sizeof(run), "%s/runtime", options->run_dir);
+    cfg->state_dir = state;
+    cfg->run_dir = run;
+    cfg->oci_runtime = options->oci_runtime;
+    cfg->cgroup_parent = options->cgroup_parent;
+    return runtime_open(cfg, out);
 }
 
 static int open_runtime(struct daemon *d)
 {
-    char state[OPTIONS_PATH_MAX + 16], run[OPTIONS_PATH_MAX + 16];
-    struct runtime_config cfg = { .loop = &d->loop,
-                                  .oci_runtime = d->options.oci_runtime,
-                                  .cgroup_parent = d->options.cgroup_parent,
-                                  .owner = d,
-                                  .on_ready = on_runtime_ready,
-                                  .on_event = on_container };
+    struct runtime_config cfg = {
+        .loop = &d->loop, .owner = d, .on_ready = on_runtime_ready, .on_event = on_container
+    };
 
-    (void)snprintf(state, sizeof(state), "%s/runtime", d->options.state_dir);
-    (void)snprintf(run, sizeof(run), "%s/runtime", d->options.run_dir);
-    cfg.state_dir = state;
-    cfg.run_dir = run;
-    return runtime_open(&cfg, &d->runtime);
+    return daemon_open_runtime(&d->options, &cfg, &d->runtime);
 }
 
 static int open_member(struct daemon *d)
@@ -231,11 +273,14 @@ static int start(struct daemon *d)
         (void)fprintf(stderr, "shoal: the daemon cannot start: %s\n", err_text(rc));
         return rc;
     }
-    d->term.data = d->interrupt.data = d;
+    d->term.data = d->interrupt.data = d->power.data = d;
     CHECK(uv_signal_init(&d->loop, &d->term) == 0); /* cannot fail */
     CHECK(uv_signal_init(&d->loop, &d->interrupt) == 0);
+    CHECK(uv_signal_init(&d->loop, &d->power) == 0);
     rc = uv_signal_start(&d->term, on_signal, SIGTERM);
-    return rc < 0 ? rc : uv_signal_start(&d->interrupt, on_signal, SIGINT);
+    if (rc == 0)
+        rc = uv_signal_start(&d->interrupt, on_signal, SIGINT);
+    return rc < 0 ? rc : uv_signal_start(&d->power, on_power, SIGPWR);
 }
 
 int daemon_main(int argc, char **argv)
@@ -256,6 +301,8 @@ int daemon_main(int argc, char **argv)
                                     .level = d->options.log_level,
                                     .format = d->options.log_format });
     (void)signal(SIGPIPE, SIG_IGN); /* cannot fail for this signal */
+    if (d->options.shut_down)
+        return shutdown_main(&d->options);
     if (lock_state(&d->options) < 0 || start(d) < 0)
         return 1;
     (void)uv_run(&d->loop, UV_RUN_DEFAULT);

@@ -107,6 +107,12 @@ void member_container(struct member *m, enum container_event_kind kind,
         host_container_event(m->host, kind, info);
 }
 
+void member_shut_down(struct member *m)
+{
+    if (m->host != NULL)
+        host_shut_down(m->host);
+}
+
 /* --- One init, join or leave at a time */
 
 int member_begin(struct member *m, member_done done, void *owner)

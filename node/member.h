@@ -7,6 +7,7 @@
  *     member_init           a new cluster with this node as its first manager
  *     member_join           a place in another node's cluster, by token
  *     member_leave          containers stopped, state wiped: as new
+ *     member_shut_down      before the machine goes down: tasks end, managers know
  *     member_close          graceful end of the program; membership and containers stay
  *
  * A node joins as what its certificate says. Which role it has afterwards is decided by the
@@ -77,6 +78,10 @@ void member_join(struct member *m, const struct member_join *join, member_done d
 enum member_leave_how { LEAVE_CAREFULLY, LEAVE_FORCED };
 /* ERR_FORBIDDEN: a manager, and not forced; the message is Docker's. */
 void member_leave(struct member *m, enum member_leave_how how, member_done done, void *owner);
+
+/* Tells the managers that this node goes, and has no task of it begin any more. The containers are
+ * the program's to stop. */
+void member_shut_down(struct member *m);
 
 /* --- Reading. All borrow until control returns to the loop. */
 enum member_state member_state(const struct member *m);

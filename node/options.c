@@ -24,6 +24,7 @@ static const char usage[] =
     "  --data-port PORT     sealed container traffic, udp (7947)\n"
     "  --oci-runtime NAME   crun, runc or a path (crun)\n"
     "  --cgroup-parent PATH below which containers get their cgroups (/shoal)\n"
+    "  --shut-down          run no node: stop all its containers, and its daemon\n"
     "  --log-level LEVEL    debug, info, warn, error (info)\n"
     "  --log-format FORMAT  text, json (text)\n";
 
@@ -38,6 +39,7 @@ enum option_id {
     OPT_DATA_PORT,
     OPT_OCI_RUNTIME,
     OPT_CGROUP_PARENT,
+    OPT_SHUT_DOWN,
     OPT_LOG_LEVEL,
     OPT_LOG_FORMAT,
     OPT_HELP,
@@ -117,6 +119,9 @@ static int take(struct options *o, int id, const char *value)
     case OPT_CGROUP_PARENT:
         o->cgroup_parent = value;
         return check_path("--cgroup-parent", value, OPTIONS_CGROUP_MAX);
+    case OPT_SHUT_DOWN:
+        o->shut_down = true;
+        return 0;
     case OPT_LOG_LEVEL:
         return parse_level(value, &o->log_level);
     case OPT_LOG_FORMAT:
@@ -143,6 +148,7 @@ int options_parse(int argc, char **argv, struct options *out)
         { "data-port", required_argument, NULL, OPT_DATA_PORT },
         { "oci-runtime", required_argument, NULL, OPT_OCI_RUNTIME },
         { "cgroup-parent", required_argument, NULL, OPT_CGROUP_PARENT },
+        { "shut-down", no_argument, NULL, OPT_SHUT_DOWN },
         { "log-level", required_argument, NULL, OPT_LOG_LEVEL },
         { "log-format", required_argument, NULL, OPT_LOG_FORMAT },
         { "help", no_argument, NULL, OPT_HELP },

@@ -21,6 +21,7 @@ struct options {
     unsigned data_port;    /* sealed container traffic, udp */
     const char *oci_runtime;
     const char *cgroup_parent; /* of every container; NULL = the runtime's choice */
+    bool shut_down;            /* be no daemon: stop all containers */
     enum log_level log_level;
     enum log_format log_format;
 };

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What `./dev install` lays down: a program that runs, manual pages that know every option of the
-# daemon and none besides, and a unit that names the installed program.
+# daemon and none besides, and units that name the installed program.
 set -euo pipefail
 : "${SHOAL_BUILD:?}"
 work=$(mktemp -d)
@@ -33,3 +33,5 @@ done <"$work/commands"
 
 program=$(sed -n 's/^ExecStart=\([^ ]*\) daemon$/\1/p' "$work/usr/lib/systemd/system/shoal.service")
 [ "$program" = "$work/usr/bin/shoal" ] || fail "the unit starts '$program'"
+program=$(sed -n 's/^ExecStop=\([^ ]*\) daemon --shut-down$/\1/p' "$work/usr/lib/systemd/system/shoal-containers.service")
+[ "$program" = "$work/usr/bin/shoal" ] || fail "the unit of containers stops them by '$program'"

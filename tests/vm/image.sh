@@ -96,7 +96,7 @@ make_web() {
     rm -rf "$root"
     mkdir -p "$root"/{bin,etc,proc,sys,dev,tmp,run}
     cp "$base/bin/busybox" "$root/bin/busybox"
-    for applet in sh sleep echo httpd wget ping nslookup ip cat hostname mkdir seq dd head true; do
+    for applet in sh sleep echo httpd wget ping nslookup ip cat grep hostname mkdir seq dd head true; do
         ln -s busybox "$root/bin/$applet"
     done
     echo 'root:x:0:0:root:/:/bin/sh' >"$root/etc/passwd"

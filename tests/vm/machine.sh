@@ -103,10 +103,18 @@ does_not_inherit() { # what the daemon's unit sets for the daemon
     [ "$OUT" = 0 ] || complain "its oom_score_adj is $OUT"
     gives 0 "cat /proc/$pid/cgroup"
     [[ $OUT != *shoal.service* ]] || complain "it is in the daemon's cgroup: $OUT"
-    gives 0 "cat /proc/$pid/status | grep -E '^(SigIgn|SigBlk)'"
+    gives 0 'shoal container run --rm web:1 grep Sig /proc/self/status' # a shell ignores some itself
     grep -qE 'SigIgn:.0000000(000000000|180000000)' <<<"$OUT" ||
         complain "signals that it does not hear: $OUT" # 32 and 33 are the C library's own
     grep -q 'SigBlk:.0000000000000000' <<<"$OUT"
+}
+
+# Neither what systemd does to the unit nor its limits reach them; their memory is not counted as its.
+monitors_are_apart() {
+    gives 0 'cat /proc/$(cat /run/shoal/runtime/containers/*/conmon.pid | head -n 1)/cgroup'
+    [[ $OUT == */shoal/_conmon* && $OUT != *shoal.service* ]] || complain "conmon is in $OUT"
+    gives 0 'systemctl status --no-pager -n 0 shoal | grep -E "conmon|crun" || true'
+    [ -z "$OUT" ] || complain "systemd sees in the daemon's unit: $OUT"
 }
 
 pauses() {
@@ -144,7 +152,7 @@ stops_by_signal() {
     gives 0 'shoal container stop stays'
     [ "$(inspect stays ExitCode)" = 3 ] || complain "its exit code is $(inspect stays ExitCode)"
     gives 0 'shoal container rm stays'
-    gives 0 'find /sys/fs/cgroup -path "*/shoal/*" -type d ! -name conmon'
+    gives 0 'find /sys/fs/cgroup -path "*/shoal/*" -type d ! -name _conmon'
     [ -z "$OUT" ] || complain "cgroups stay: $OUT"
 }
 
@@ -197,7 +205,7 @@ unhealthy_ends() {
 
 # Warnings and errors of the whole run, but those of kill -9: of the daemon, with what it had started.
 journal_is_clean() {
-    gives 0 'journalctl -b -p warning -u shoal -o cat --no-pager; journalctl -b -u shoal -o cat --no-pager | grep -E "left-over|Unit process" || true'
+    gives 0 'journalctl -b -p warning -u shoal -u shoal-containers -o cat --no-pager; journalctl -b -u shoal -o cat --no-pager | grep -E "left-over|Unit process" || true'
     OUT=$(grep -vE "status=9/KILL|Failed with result 'signal'|\((crun|nft)\)" <<<"$OUT" || true)
     [ -z "$OUT" ] || complain "$OUT"
 }
@@ -211,17 +219,26 @@ is_quiet() {
     say ": $(on 'awk "/^Rss:/ {r = \$2} /^Pss:/ {p = \$2} END {printf \"%.1f MB resident, %.1f MB proportional\", r / 1024, p / 1024}" /proc/$(systemctl show -P MainPID shoal)/smaps_rollup')"
 }
 
-reboots() { # services come back; a container on its own says what became of it
+# Containers hear their stop signal before the machine goes down, while it still writes to its disk.
+reboots() { # COMMAND before it
     local took
-    gives 0 'shoal container run -d --name alone web:1 sh -c "trap \"exit 3\" TERM; while :; do sleep 0.1; done"'
+    gives 0 "shoal container run -d --name alone web:1 sh -c 'trap \"sleep 1; echo saved >/kept; exit 3\" TERM; echo up; while :; do sleep 0.1; done'"
+    within 10 on 'shoal container logs alone | grep -q up'
+    gives 0 "$1"
     took=$(vm_reboot 1)
     say ": the reboot took $((took / 1000)) s"
     within 20 on 'systemctl is-active shoal && shoal version'
+    [ "$(inspect alone Running)/$(inspect alone ExitCode)" = false/3 ] ||
+        complain "its end: $(inspect alone Running)/$(inspect alone ExitCode), $(inspect alone Error)"
+    gives 0 'shoal container start alone'
+    gives 0 'shoal container exec alone cat /kept'
+    says saved
+    gives 0 'shoal container rm -f alone'
+}
+
+comes_back() {
     within 60 count_running web 3 || { on 'shoal service ps web'; false; }
     within 10 ask 1
-    [ "$(inspect alone Running)" = false ]
-    gives 0 'shoal container start alone'
-    gives 0 'shoal container rm -f alone'
 }
 
 machine() { # LAYOUT [KERNEL ARGUMENT..]
@@ -239,6 +256,7 @@ machine() { # LAYOUT [KERNEL ARGUMENT..]
     case_of "processes: the limit holds" limits_processes
     case_of "logs, exec, stats" has_streams
     case_of "containers inherit nothing from the daemon's unit" does_not_inherit
+    case_of "monitors are outside of the daemon's unit" monitors_are_apart
     case_of "pause stops it, unpause lets it go on" pauses
     case_of "containers outlive systemctl restart" outlives "$restart"
     case_of "containers outlive kill -9 of the daemon" outlives "$kill9"
@@ -252,7 +270,9 @@ machine() { # LAYOUT [KERNEL ARGUMENT..]
     case_of "an unhealthy task ends" unhealthy_ends
     case_of "idle, the log is quiet" is_quiet
     case_of "no warning in the journal" journal_is_clean
-    case_of "reboot: services come back" reboots
+    case_of "reboot: containers end in order" reboots true
+    case_of "after the reboot services come back" comes_back
     case_of "no warning in the journal after the reboot" journal_is_clean
+    case_of "reboot without the daemon: containers end in order" reboots 'systemctl stop shoal'
     vms_off
 }

@@ -130,7 +130,10 @@ static void on_monitor(uv_poll_t *poll, int status, int events)
 
     (void)status;
     (void)events;
-    container_collect(c);
+    if (atomic_load(&c->rt->closing))
+        stop_monitoring(c); /* the next daemon collects it */
+    else
+        container_collect(c);
 }
 
 /* Watches conmon; a container whose conmon is gone already has ended, or is about to be ended. */

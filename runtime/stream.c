@@ -302,6 +302,8 @@ void stream_begin(struct runtime_stream *s, struct container *c, int rc)
         return;
     }
     s->container = c;
+    s->holds_pool = true;
+    work_hold(s->rt->pool);
     s->work.run = stream_open_run;
     s->work.done = on_opened;
     work_submit(s->rt->pool, WORK_QUICK, &s->work);

@@ -43,6 +43,7 @@ struct runtime_stream {
     uint64_t timeout_ms;
     unsigned reading; /* outputs not at their end */
     bool held, input_shut, close_wanted, exited, timed_out, killing;
+    bool holds_pool; /* from its opening to its end: its command's end makes work for a thread */
     int exit_code, err;
     char words[REFUSAL_WORDS_MAX]; /* the first of its stderr: they may be the OCI runtime's */
     struct fault fault;

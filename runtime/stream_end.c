@@ -44,6 +44,8 @@ static void report_end(struct runtime_stream *s)
         s->rt->exec_count--;
         explain_exit(s);
     }
+    if (s->holds_pool)
+        work_release(s->rt->pool);
     s->callbacks.on_end(s->callbacks.owner, s->err, s->err == 0 ? "" : s->fault.text, s->exit_code);
     free_stream(s);
 }

@@ -1,6 +1,7 @@
 /* One mutex guards the queues of all lanes and the list of finished work. A thread that finishes
  * a piece rings the async handle; the loop then takes all that is finished at once. `pending`
- * counts what was submitted and not yet reported: closing waits for zero, then ends the threads. */
+ * counts what was submitted and not yet reported, and who holds the pool: closing waits for zero,
+ * then ends the threads. */
 #include "runtime/work.h"
 
 #include <stdbool.h>
@@ -166,6 +167,19 @@ void work_submit(struct work_pool *pool, enum work_lane lane, struct work *w)
     list_push_back(&pool->lanes[lane].queue, &w->link);
     uv_cond_signal(&pool->lanes[lane].ready);
     uv_mutex_unlock(&pool->mutex);
+}
+
+void work_hold(struct work_pool *pool)
+{
+    CHECK(!pool->stopping);
+    pool->pending++;
+}
+
+void work_release(struct work_pool *pool)
+{
+    CHECK(pool->pending > 0);
+    pool->pending--;
+    (void)uv_async_send(&pool->async); /* if it closes, this may be what it waits for */
 }
 
 void work_pool_close(struct work_pool *pool, void (*on_closed)(void *owner), void *owner)

@@ -30,6 +30,11 @@ NODISCARD int work_pool_new(uv_loop_t *loop, const uint32_t threads[WORK_LANES],
 
 void work_submit(struct work_pool *pool, enum work_lane lane, struct work *w);
 
+/* Between the two the pool does not end, although nothing may be submitted: for who will submit
+ * once something else has happened. */
+void work_hold(struct work_pool *pool);
+void work_release(struct work_pool *pool);
+
 /* Runs what was submitted to its end, then frees the pool and calls on_closed. */
 void work_pool_close(struct work_pool *pool, void (*on_closed)(void *owner), void *owner);
 

@@ -768,6 +768,57 @@ static void test_containers_outlive_the_runtime(void **state)
     remove_container(&fx, "outlive", REMOVE_FORCE);
 }
 
+/* Health checks do so all the time. Its command is killed, and its end noticed, by a runtime that
+ * has no other work any more. */
+static void test_the_runtime_closes_while_a_command_runs(void **state)
+{
+    static struct typed t;
+    const char *argv[] = { "sh", "-c", "echo ready; exec sleep 4321", NULL };
+    const struct exec_spec spec = { .argv = argv };
+    const struct stream_callbacks callbacks = { .owner = &t,
+                                                .on_output = on_typed_output,
+                                                .on_end = on_typed_end };
+
+    NEED_CONTAINERS();
+    start_forever(&fx, "leaving");
+    for (int i = 0; i < 5; i++) {
+        memset(&t, 0, sizeof(t));
+        t.waited.fixture = &fx;
+        t.stream = runtime_exec(fx.rt, "leaving", &spec, &callbacks);
+        while (strstr(t.out, "ready") == NULL)
+            uv_run(&fx.loop, UV_RUN_ONCE);
+        fixture_close(&fx);
+        assert_true(t.waited.done);
+        fixture_open(&fx);
+    }
+    remove_container(&fx, "leaving", REMOVE_FORCE);
+}
+
+/* Whoever opens it next collects them. */
+static void test_the_runtime_closes_while_containers_end(void **state)
+{
+    struct container_spec spec;
+    char message[1024], id[16];
+
+    NEED_CONTAINERS();
+    for (int i = 0; i < 20; i++) {
+        (void)snprintf(id, sizeof(id), "ending%d", i);
+        spec_init(&spec, id, "sleep 0.3; exit 6");
+        assert_int_equal(create_and_start(&fx, &spec, message), 0);
+        fields_deinit(&container_spec_type, &spec);
+        if (i % 5 != 4)
+            continue;
+        usleep(200000 + 5000 * (useconds_t)i); /* any moment is right, and some are worth more */
+        fixture_close(&fx);
+        fixture_open(&fx);
+    }
+    for (int i = 0; i < 20; i++) {
+        (void)snprintf(id, sizeof(id), "ending%d", i);
+        assert_int_equal(wait_exited(&fx, id)->exit_code, 6);
+        assert_int_equal(count_events(&fx, id, CONTAINER_EVENT_EXITED), 1);
+    }
+}
+
 static void test_a_container_without_its_monitor_is_ended(void **state)
 {
     struct waited w = { .fixture = &fx };
@@ -819,6 +870,8 @@ int main(int argc, char **argv)
         TEST(logs_tail_and_stream_choice),
         TEST(before_the_host_goes_down_all_containers_end_in_order),
         TEST(containers_outlive_the_runtime),
+        TEST(the_runtime_closes_while_a_command_runs),
+        TEST(the_runtime_closes_while_containers_end),
         TEST(a_container_without_its_monitor_is_ended),
     };
 

@@ -12,9 +12,9 @@ MEMORY=${MEMORY:-768}
 # A processor that does not show virtualisation, but a kernel that offers KVM: another hypervisor
 # lends it, and few of them well enough for a stock kernel. Without KVM all takes SLOW times as long.
 if [ -w /dev/kvm ] && grep -qE '^flags.* (vmx|svm) ' /proc/cpuinfo; then
-    ACCELERATE=(-accel kvm -cpu host) SLOW=1
+    ACCELERATE=(-accel kvm -cpu host) SLOW=${SLOW:-1}
 else
-    ACCELERATE=(-accel "tcg,thread=multi" -cpu max) SLOW=6
+    ACCELERATE=(-accel "tcg,thread=multi" -cpu max) SLOW=${SLOW:-6}
 fi
 
 say() { printf '%s\n' "$*"; }

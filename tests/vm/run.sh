@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # ./dev vm [v2|v1|hybrid|cluster]..: Shoal on stock Debian 12 with its own kernel and systemd, in
 # virtual machines; all parts unless some are named. MEMORY (768) MB for each; KERNEL is another
-# package of the kernel than linux-image-cloud-amd64; KEEP=1 keeps consoles and disks.
+# package of the kernel than linux-image-cloud-amd64; KEEP=1 keeps consoles and disks; SLOW=20 waits
+# so many times as long as a quick machine needs (1 with KVM, else 6), for one that is busy besides.
 # Ends with "N passed, N failed".
 set -u
 cd "$(dirname "$0")" || exit 1

@@ -2,7 +2,8 @@
 # ./dev vm [v2|v1|hybrid|cluster]..: Shoal on stock Debian 12 with its own kernel and systemd, in
 # virtual machines; all parts unless some are named. MEMORY (768) MB for each; KERNEL is another
 # package of the kernel than linux-image-cloud-amd64; KEEP=1 keeps consoles and disks; SLOW=20 waits
-# so many times as long as a quick machine needs (1 with KVM, else 6), for one that is busy besides.
+# so many times as long as a quick machine needs (1 with KVM, else 6), for one that is busy besides;
+# CASES is a pattern of the cases to run, with those that they need.
 # Ends with "N passed, N failed".
 set -u
 cd "$(dirname "$0")" || exit 1

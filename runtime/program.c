@@ -26,16 +26,15 @@ static int copy_bytes(int to, int from, off_t len)
 }
 
 /* Nothing that is open for writing can be executed, so it is opened anew and the first closed. */
-static int seal(int fd)
+static int seal(int fd, int *out)
 {
     char path[32];
-    int sealed;
 
     if (fcntl(fd, F_ADD_SEALS, SEALS) < 0)
         return -errno;
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    sealed = open(path, O_RDONLY | O_CLOEXEC);
-    return sealed < 0 ? -errno : sealed;
+    *out = open(path, O_RDONLY | O_CLOEXEC);
+    return *out < 0 ? -errno : 0;
 }
 
 int program_copy(struct program *p)
@@ -46,10 +45,8 @@ int program_copy(struct program *p)
 
     if (rc == 0)
         rc = copy_bytes(to, from, p->from.st_size);
-    if (rc == 0) {
-        p->fd = seal(to);
-        rc = p->fd < 0 ? p->fd : 0;
-    }
+    if (rc == 0)
+        rc = seal(to, &p->fd);
     if (from >= 0)
         close(from);
     if (to >= 0)

@@ -96,7 +96,7 @@ static void drain_wake(struct lane *l)
 static void turn(struct lane *l, const struct epoll_event *events, int count)
 {
     l->memo.rx = NULL; /* shared objects are known for one turn */
-    l->datagrams = l->others = 0;
+    l->turn = (struct pace_turn){ 0 };
     for (int i = 0; i < count; i++) {
         uint64_t what = events[i].data.u64;
         struct fabric_network *n;
@@ -122,20 +122,42 @@ static mono_ns now_ns(void)
     return (mono_ns)t.tv_sec * NS_PER_S + (mono_ns)t.tv_nsec;
 }
 
-/* Lets datagrams gather in the TAPs; the wire and the control thread are heard at once. */
-static void gather_datagrams(struct lane *l)
+/* Containers and the control thread are heard; the wire is heard afterwards. */
+static void wait_for_containers(struct lane *l, const struct timespec *at_most)
+{
+    struct epoll_event e = { .data.u64 = EVENT_UDP };
+    struct pollfd p = { .fd = l->epoll_fd, .events = POLLIN };
+
+    (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, l->udp_fd, &e); /* it is there, so neither fails */
+    (void)ppoll(&p, 1, at_most, NULL);
+    e.events = EPOLLIN;
+    (void)epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, l->udp_fd, &e);
+}
+
+/* The wire and the control thread are heard; containers are heard afterwards. */
+static void wait_for_wire(struct lane *l, const struct timespec *at_most)
 {
     struct pollfd p[] = { { .fd = l->udp_fd, .events = POLLIN },
                           { .fd = l->wake_fd, .events = POLLIN } };
-    mono_ns wait;
 
-    if (l->datagrams == 0 && pace_is_idle(&l->pace))
+    (void)ppoll(p, ARRAY_LEN(p), at_most, NULL);
+}
+
+/* Lets datagrams gather where they come from; all else is heard at once. */
+static void gather_datagrams(struct lane *l)
+{
+    struct timespec at_most = { 0 };
+
+    if (l->turn.sent + l->turn.received == 0 && pace_is_idle(&l->pace))
         return; /* no need to ask for the time */
-    wait = pace_after(&l->pace, l->datagrams, l->others, now_ns());
-    if (wait == 0)
+    at_most.tv_nsec = (long)pace_after(&l->pace, &l->turn, now_ns());
+    if (at_most.tv_nsec == 0)
         return;
     fabric_count(&l->common->gathered, 1);
-    (void)ppoll(p, ARRAY_LEN(p), &(struct timespec){ .tv_nsec = (long)wait }, NULL);
+    if (l->turn.received > 0)
+        wait_for_containers(l, &at_most);
+    else
+        wait_for_wire(l, &at_most);
 }
 
 static void *run(void *arg)

@@ -23,10 +23,11 @@
 #include "overlaynet/segment.h"
 
 #define LANE_FRAME_ROOM      (FRAME_LEN_MAX + 64)
-#define LANE_BURST_MAX       65000 /* bytes of one UDP call: below 65507 on both families */
-#define LANE_BURST_PACKETS   64    /* UDP_MAX_SEGMENTS of all kernels that have the offload */
-#define LANE_FRAMES_PER_TURN 32
-#define LANE_MESSAGES        16 /* of one recvmmsg */
+#define LANE_BURST_MAX       65000     /* bytes of one UDP call: below 65507 on both families */
+#define LANE_BURST_PACKETS   64        /* UDP_MAX_SEGMENTS of all kernels that have the offload */
+#define LANE_FRAMES_PER_TURN 64        /* of a TAP: the datagrams of one UDP call */
+#define LANE_BYTES_PER_TURN  (2 << 20) /* the wire is not kept waiting for longer */
+#define LANE_MESSAGES        16        /* of one recvmmsg */
 #define LANE_MESSAGE_ROOM    65536
 #define LANE_JOINS           8   /* flows that are joined at a time */
 #define LANE_KEYS            64  /* prepared keys in each direction */
@@ -100,8 +101,7 @@ struct lane {
     unsigned last_join; /* where the last packet went */
     struct lane_memo memo;
     struct pace pace;
-    unsigned datagrams; /* taken from TAPs in this turn */
-    unsigned others;    /* frames of other kinds, and messages from the wire */
+    struct pace_turn turn; /* what this turn has handled so far */
 };
 
 struct lane_config {

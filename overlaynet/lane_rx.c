@@ -145,6 +145,10 @@ static void accept_frame(struct lane *l, const struct fabric_rx *rx, const struc
         fabric_count(&l->common->drop_rx_bad_frame, 1);
         return;
     }
+    if (view.protocol == FRAME_PROTO_UDP)
+        l->turn.received++;
+    else
+        l->turn.others++;
     if (!resolve(l, rx, h->vni, frame))
         return;
     c = &l->memo.port->counters;
@@ -383,7 +387,6 @@ void lane_read_udp(struct lane *l)
         };
     }
     count = recvmmsg(l->udp_fd, messages, LANE_MESSAGES, MSG_DONTWAIT, NULL);
-    l->others += count > 0 ? (unsigned)count : 0;
     for (int i = 0; i < count; i++)
         on_message(l, &messages[i].msg_hdr, iov[i].iov_base, messages[i].msg_len);
     flush_joins(l);

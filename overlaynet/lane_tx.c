@@ -279,9 +279,9 @@ static void send_frame(struct lane *l, struct fabric_port *port, uint8_t *frame,
         return;
     }
     if (view.protocol == FRAME_PROTO_UDP)
-        l->datagrams++;
+        l->turn.sent++;
     else
-        l->others++;
+        l->turn.others++;
     if (!is_allowed(l, port, frame, &view))
         return;
     dest = table_get(&port->network->by_mac, fabric_mac_key(frame));
@@ -309,7 +309,9 @@ static void send_frame(struct lane *l, struct fabric_port *port, uint8_t *frame,
 
 void lane_read_tap(struct lane *l, struct fabric_port *port)
 {
-    for (int i = 0; i < LANE_FRAMES_PER_TURN; i++) {
+    size_t bytes = 0;
+
+    for (int i = 0; i < LANE_FRAMES_PER_TURN && bytes < LANE_BYTES_PER_TURN; i++) {
         struct vnet_header vnet;
         ssize_t n = read(port->tap_fd, l->frame, LANE_FRAME_ROOM);
 
@@ -319,6 +321,7 @@ void lane_read_tap(struct lane *l, struct fabric_port *port)
             fabric_count(&port->counters.drop_tx_malformed, 1);
             continue;
         }
+        bytes += (size_t)n;
         memcpy(&vnet, l->frame, VNET_LEN);
         send_frame(l, port, l->frame + VNET_LEN, (size_t)n - VNET_LEN, &vnet);
     }

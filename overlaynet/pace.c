@@ -1,15 +1,22 @@
 /* Windows of counting; one that was dense decides about the time after it. */
 #include "overlaynet/pace.h"
 
-mono_ns pace_after(struct pace *p, unsigned datagrams, unsigned others, mono_ns now)
+mono_ns pace_after(struct pace *p, const struct pace_turn *turn, mono_ns now)
 {
-    mono_ns length = now - p->since;
+    unsigned datagrams = turn->sent + turn->received;
+    bool receives = turn->received > 0;
+    bool is_mixed = turn->others > 0 || (turn->sent > 0 && receives);
+    mono_ns length;
 
-    if (others > 0) /* who waits for an answer shares the lane: count afresh */
-        *p = (struct pace){ .since = now };
-    if (datagrams == 0 || others > 0)
+    if (is_mixed || (datagrams > 0 && receives != p->receives)) {
+        /* Who waits for an answer shares the lane: count afresh, from the next turn on. */
+        *p = (struct pace){ .receives = receives, .since = now };
+        return 0;
+    }
+    if (datagrams == 0)
         return 0;
     p->count += datagrams;
+    length = now - p->since;
     if (length >= PACE_WINDOW_NS) {
         if (p->count * PACE_WINDOW_NS >= PACE_DENSE * length)
             p->dense_until = now + PACE_HOLD_NS;

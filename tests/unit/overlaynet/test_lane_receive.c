@@ -11,6 +11,26 @@
 
 #include "support_lane.h"
 
+/* And each is opened in the end; the wire is heard again afterwards. */
+static void test_a_dense_stream_from_the_wire_is_gathered(void **state)
+{
+    uint8_t got[2048];
+    unsigned sent = 0;
+
+    (void)state;
+    while (bench_read(&bench_lane_counters()->gathered) < 3 && sent < 1000000) {
+        bench_send_wire(bench_packet, bench_seal(bench_make_reply(50), BENCH_VNI, 0));
+        sent++;
+        while (recv(bench->tap, got, sizeof(got), MSG_DONTWAIT) > 0)
+            ;
+    }
+    assert_true(bench_read(&bench_lane_counters()->gathered) >= 3);
+    bench_await(&bench_net_counters()->rx_packets, sent);
+    while (recv(bench->tap, got, sizeof(got), MSG_DONTWAIT) > 0)
+        ;
+    bench_assert_works();
+}
+
 static void test_cleartext_and_noise_are_refused(void **state)
 {
     static const uint8_t vxlan[] = { 8, 0, 0, 0, 0, 0x12, 0x67, 0 };
@@ -218,6 +238,7 @@ static void test_handshake_floods_stop_at_the_lane(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        BENCH_TEST(test_a_dense_stream_from_the_wire_is_gathered),
         BENCH_TEST(test_cleartext_and_noise_are_refused),
         BENCH_TEST(test_every_flipped_byte_is_refused),
         BENCH_TEST(test_replayed_packets_are_refused),

@@ -100,7 +100,7 @@ static void test_a_spent_key_seals_nothing(void **state)
     assert_false(lane_take_note(bench->lane, &note));
 }
 
-/* While nothing comes from the wire; and each is sent in the end. */
+/* And each is sent in the end. */
 static void test_a_dense_stream_of_datagrams_is_gathered(void **state)
 {
     size_t len = frame_make(

@@ -294,7 +294,8 @@ static int spawn_conmon(const struct oci *oci, const struct oci_create *a, int s
     conmon_argv(oci, a, argv, &pid_file, &conmon_pid_file, &log);
     if (pipe2(start, O_CLOEXEC) < 0)
         return fault_system(f, -errno, "pipe");
-    rc = process_spawn(argv, variables,
+    /* In the bundle, because that is where conmon writes that memory ran out: to "oom". */
+    rc = process_spawn(argv, a->bundle, variables,
                        (const struct process_fds[]){
                            { SYNC_FD, sync_fd }, { LOCK_FD, a->lock_fd }, { START_FD, start[0] } },
                        3, &pid);

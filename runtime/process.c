@@ -50,7 +50,7 @@ static int add_fds(posix_spawn_file_actions_t *actions, const struct process_fds
 }
 
 /* A crun that found NOTIFY_SOCKET would wait for the container to say that it is ready. */
-int process_spawn(const char *const argv[], const char *const *variables,
+int process_spawn(const char *const argv[], const char *dir, const char *const *variables,
                   const struct process_fds *fds, size_t fd_count, pid_t *out)
 {
     char path[4096];
@@ -84,6 +84,8 @@ int process_spawn(const char *const argv[], const char *const *variables,
     }
     if (rc == 0)
         rc = add_fds(&actions, high, fd_count);
+    if (rc == 0 && dir != NULL)
+        rc = -posix_spawn_file_actions_addchdir_np(&actions, dir);
     if (rc == 0) /* the casts: posix_spawn does not write to them, its type is older than const */
         rc = -posix_spawnp(out, argv[0], &actions, &attr, (char **)(uintptr_t)argv,
                            (char **)(uintptr_t)env);
@@ -179,7 +181,7 @@ int process_run(const char *const argv[], uint64_t timeout_ms, struct buf *outpu
 
     if (pipe2(fds, O_CLOEXEC) < 0)
         return -errno;
-    rc = process_spawn(argv, NULL,
+    rc = process_spawn(argv, NULL, NULL,
                        (const struct process_fds[]){ { .child_fd = 1, .our_fd = fds[1] },
                                                      { .child_fd = 2, .our_fd = fds[1] } },
                        2, &pid);

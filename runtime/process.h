@@ -15,12 +15,12 @@ struct process_fds {
     int our_fd;
 };
 
-/* Starts argv[0] (found in PATH) with the descriptors given, /dev/null for those of 0 to 2 that are
- * not, and nothing else open. Its environment is PATH, LC_ALL=C and `variables` ("NAME=value", at
- * most PROCESS_VARIABLES_MAX, then NULL; NULL = none): what a service manager told us in ours is
- * for nobody else.  -ENOENT, -EACCES, .. */
+/* Starts argv[0] (found in PATH) in the directory `dir` (NULL: ours) with the descriptors given,
+ * /dev/null for those of 0 to 2 that are not, and nothing else open. Its environment is PATH,
+ * LC_ALL=C and `variables` ("NAME=value", at most PROCESS_VARIABLES_MAX, then NULL; NULL = none):
+ * what a service manager told us in ours is for nobody else.  -ENOENT, -EACCES, .. */
 #define PROCESS_VARIABLES_MAX 2
-NODISCARD int process_spawn(const char *const argv[], const char *const *variables,
+NODISCARD int process_spawn(const char *const argv[], const char *dir, const char *const *variables,
                             const struct process_fds *fds, size_t fd_count, pid_t *out);
 
 /* Waits for the end of our child and reaps it. After the time is up it is killed and -ETIMEDOUT

@@ -180,7 +180,7 @@ static int spawn(struct runtime_stream *s, const char *console)
                                       .console_socket = console },
                   argv);
     if (rc == 0)
-        rc = process_spawn(argv, NULL, fds, count, &s->pid);
+        rc = process_spawn(argv, NULL, NULL, fds, count, &s->pid);
     for (int i = 0; i < 3; i++) {
         int theirs = ends[i][i == 0 ? 0 : 1];
 

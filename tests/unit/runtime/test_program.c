@@ -52,7 +52,7 @@ static int exit_status(const char *path)
     int status = -1;
     pid_t pid;
 
-    assert_int_equal(process_spawn(argv, NULL, NULL, 0, &pid), 0);
+    assert_int_equal(process_spawn(argv, NULL, NULL, NULL, 0, &pid), 0);
     assert_int_equal(process_wait(pid, 10000, &status), 0);
     return WEXITSTATUS(status);
 }

@@ -51,6 +51,23 @@ static int take_value(struct args *a, size_t option, const char *attached, int a
     return take(a, option, attached != NULL ? attached : argv[++*i]);
 }
 
+/* Where a list can only be changed, who gives it as a whole is told how. */
+static int refuse_unknown(const struct args *a, const char *name, size_t len,
+                          struct field_error *err)
+{
+    char add[64];
+    int shown = (int)MIN(len, 50);
+
+    (void)snprintf(add, sizeof(add), "%.*s-add", shown, name);
+    if (a->defs[find_name(a->defs, add, strlen(add))].name != NULL)
+        (void)snprintf(err->text, sizeof(err->text),
+                       "unknown option --%.*s: --%s and --%.*s-rm change one at a time", shown,
+                       name, add, shown, name);
+    else
+        (void)snprintf(err->text, sizeof(err->text), "unknown option --%.*s", shown, name);
+    return ERR_INVALID;
+}
+
 static int take_long(struct args *a, int argc, char **argv, int *i, struct field_error *err)
 {
     const char *name = argv[*i] + 2, *equals = strchr(name, '=');
@@ -61,10 +78,8 @@ static int take_long(struct args *a, int argc, char **argv, int *i, struct field
         a->help = true;
         return 0;
     }
-    if (a->defs[option].name == NULL) {
-        (void)snprintf(err->text, sizeof(err->text), "unknown option --%.60s", name);
-        return ERR_INVALID;
-    }
+    if (a->defs[option].name == NULL)
+        return refuse_unknown(a, name, len, err);
     return take_value(a, option, equals == NULL ? NULL : equals + 1, argc, argv, i, err);
 }
 

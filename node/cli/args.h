@@ -21,7 +21,7 @@ struct option_def {
     const char *help;
 };
 
-#define ARGS_OPTIONS_MAX 64
+#define ARGS_OPTIONS_MAX 128
 #define ARGS_MAX         1024
 
 struct args {

@@ -110,7 +110,7 @@ static int attend(struct session *s)
 
 static int create(struct invocation *in, json_t **out)
 {
-    json_t *body = container_spec_of(in);
+    json_t *body = container_spec_of(&in->args);
     char *name = client_escape(in->client, args_text(&in->args, "name", ""));
     int status = 0;
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/err.h"
 #include "node/cli/command.h"
 #include "node/cli/logs.h"
 #include "node/cli/service_listing.h"
@@ -22,49 +23,48 @@ static const struct option_def wait_options[] = {
     { NULL, 0, OPTION_FLAG, NULL, NULL },
 };
 
-static const struct option_def create_options[] = {
-    { "name", 0, OPTION_TEXT, "NAME", "of the service" },
-    { "mode", 0, OPTION_TEXT, "MODE", "replicated, global, replicated-job or global-job" },
-    SERVICE_SPEC_OPTIONS,
-    { NULL, 0, OPTION_FLAG, NULL, NULL },
-};
-
-static const struct option_def update_options[] = {
-    { "image", 0, OPTION_TEXT, "IMAGE", "another image" },
-    { "args", 0, OPTION_TEXT, "WORDS", "another command, split at blanks" },
-    { "force", 0, OPTION_FLAG, NULL, "replace the tasks though nothing changes" },
-    SERVICE_SPEC_OPTIONS,
-    { NULL, 0, OPTION_FLAG, NULL, NULL },
-};
-
 /* --- Commands */
+
+static json_t *find_named(void *ctx, const char *collection, const char *name)
+{
+    struct invocation *in = ctx;
+    char *escaped = client_escape(in->client, name);
+    json_t *object = get_json(in, "/%s/%s", collection, escaped == NULL ? "" : escaped);
+
+    free(escaped);
+    return object;
+}
+
+/* Of a spec that options could not describe. */
+static int exit_of_spec(int rc)
+{
+    return rc == 0 ? EXIT_OK : rc == ERR_INVALID ? EXIT_USAGE : EXIT_ERROR;
+}
+
+static json_t *new_spec(const struct args *a)
+{
+    json_t *container = json_pack("{s:s}", "Image", a->positional[0]), *words = json_array();
+
+    for (size_t i = 1; i < a->count; i++)
+        (void)json_array_append_new(words, json_string(a->positional[i]));
+    if (json_array_size(words) > 0)
+        (void)json_object_set(container, "Args", words);
+    json_decref(words);
+    return json_pack("{s:s, s:{s:o}}", "Name", args_text(a, "name", ""), "TaskTemplate",
+                     "ContainerSpec", container);
+}
 
 static int run_create(struct invocation *in)
 {
-    const struct args *a = &in->args;
-    json_t *container = json_pack("{s:s}", "Image", a->positional[0]), *spec, *answer = NULL;
-    struct str_list words = { 0 };
-    int status, result = EXIT_ERROR;
+    struct spec_names names = { find_named, in };
+    json_t *spec = new_spec(&in->args), *answer = NULL;
+    int result = exit_of_spec(service_spec_create(&in->args, &names, spec));
 
-    for (size_t i = 1; i < a->count; i++)
-        if (str_list_append(&words, a->positional[i]) < 0)
-            return EXIT_ERROR;
-    if (words.count > 0)
-        (void)json_object_set_new(container, "Args", texts_of(&words));
-    str_list_clear(&words);
-    spec = json_pack("{s:s, s:{s:o}}", "Name", args_text(a, "name", ""), "TaskTemplate",
-                     "ContainerSpec", container);
-    if (service_spec_set_mode(a, spec) < 0) {
-        json_decref(spec);
-        return EXIT_USAGE;
-    }
-    if (service_spec_apply(in, spec) == 0) {
-        status = call(in, "POST", spec, &answer, "/services/create");
-        result = exit_of(status);
-    }
+    if (result == EXIT_OK)
+        result = exit_of(call(in, "POST", spec, &answer, "/services/create"));
     if (result == EXIT_OK) {
         (void)puts(text_at(answer, "ID"));
-        if (!args_flag(a, "detach"))
+        if (!args_flag(&in->args, "detach"))
             result = service_progress_wait(in, text_at(answer, "ID"));
     }
     json_decref(answer);
@@ -85,36 +85,45 @@ static int put_service(struct invocation *in, json_t *service, const char *query
                                           : service_progress_wait(in, text_at(service, "ID"));
 }
 
-static json_t *split_words(const char *text)
+static int run_rollback(struct invocation *in)
 {
-    json_t *array = json_array();
-    char rest[8192], *save = NULL;
+    json_t *service = service_get(in, in->args.positional[0]);
+    int result;
 
-    (void)snprintf(rest, sizeof(rest), "%s", text);
-    for (char *word = strtok_r(rest, " ", &save); word != NULL; word = strtok_r(NULL, " ", &save))
-        (void)json_array_append_new(array, json_string(word));
-    return array;
+    if (service == NULL)
+        return EXIT_ERROR;
+    result = put_service(in, service, "&rollback=previous");
+    json_decref(service);
+    return result;
+}
+
+/* The spec before is taken as it is, so nothing else can be asked for with it. */
+static int rollback_alone(struct invocation *in)
+{
+    for (const struct option_def *o = in->args.defs; o->name != NULL; o++)
+        if (args_given(&in->args, o->name) && strcmp(o->name, "rollback") != 0 &&
+            strcmp(o->name, "detach") != 0) {
+            (void)fprintf(stderr,
+                          "shoal: --rollback goes back to the spec before as it was: not together "
+                          "with --%s\n",
+                          o->name);
+            return EXIT_USAGE;
+        }
+    return run_rollback(in);
 }
 
 static int run_update(struct invocation *in)
 {
-    json_t *service = service_get(in, in->args.positional[0]);
-    json_t *spec = json_object_get(service, "Spec"), *task, *container;
-    int result = EXIT_ERROR;
+    struct spec_names names = { find_named, in };
+    json_t *service, *spec;
+    int result;
 
-    if (spec == NULL) {
-        json_decref(service);
-        return EXIT_ERROR;
-    }
-    task = spec_child(spec, "TaskTemplate");
-    container = spec_child(task, "ContainerSpec");
-    spec_set_text(&in->args, "image", container, "Image");
-    if (args_given(&in->args, "args"))
-        (void)json_object_set_new(container, "Args", split_words(args_text(&in->args, "args", "")));
-    if (args_flag(&in->args, "force"))
-        (void)json_object_set_new(task, "ForceUpdate",
-                                  json_integer(number_at(task, "ForceUpdate") + 1));
-    if (service_spec_apply(in, spec) == 0)
+    if (args_flag(&in->args, "rollback"))
+        return rollback_alone(in);
+    service = service_get(in, in->args.positional[0]);
+    spec = json_object_get(service, "Spec");
+    result = spec == NULL ? EXIT_ERROR : exit_of_spec(service_spec_update(&in->args, &names, spec));
+    if (result == EXIT_OK)
         result = put_service(in, service, "");
     json_decref(service);
     return result;
@@ -168,18 +177,6 @@ static int run_scale(struct invocation *in)
     return result;
 }
 
-static int run_rollback(struct invocation *in)
-{
-    json_t *service = service_get(in, in->args.positional[0]);
-    int result;
-
-    if (service == NULL)
-        return EXIT_ERROR;
-    result = put_service(in, service, "&rollback=previous");
-    json_decref(service);
-    return result;
-}
-
 static int run_inspect(struct invocation *in)
 {
     return inspect_each(in, "/services");
@@ -196,8 +193,8 @@ static int run_logs(struct invocation *in)
 }
 
 const struct command service_commands[] = {
-    { "service create", "IMAGE [COMMAND..]", "run tasks and keep them running", create_options, 1,
-      0, true, run_create },
+    { "service create", "IMAGE [COMMAND..]", "run tasks and keep them running",
+      service_create_options, 1, 0, true, run_create },
     { "service ls", "", "list the services", list_options, 0, 0, false, service_listing_run_list },
     { "service ps", "SERVICE..", "list the tasks of services", list_options, 1, 64, false,
       service_listing_run_tasks },
@@ -205,8 +202,8 @@ const struct command service_commands[] = {
       service_why_run },
     { "service inspect", "SERVICE..", "show all that is known of services", no_options, 1, 64,
       false, run_inspect },
-    { "service update", "SERVICE", "change a service, task by task", update_options, 1, 1, false,
-      run_update },
+    { "service update", "SERVICE", "change a service, task by task", service_update_options, 1, 1,
+      false, run_update },
     { "service scale", "SERVICE=N..", "run more or fewer tasks", wait_options, 1, 64, false,
       run_scale },
     { "service rollback", "SERVICE", "go back to the spec before", wait_options, 1, 1, false,

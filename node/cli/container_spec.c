@@ -1,133 +1,145 @@
 #include "node/cli/container_spec.h"
 
-#include <stdio.h>
-#include <stdlib.h>
+#include <assert.h>
 #include <string.h>
 
-#include "node/cli/service_spec.h"
+#include "base/err.h"
+#include "node/cli/spec_env.h"
+#include "node/cli/spec_health.h"
+#include "node/cli/spec_list.h"
+
+/* One row is an option's name and help, and where its value goes. */
+#define CONTAINER_VALUES(V)                                                                 \
+    V("rm", 0, SWITCH, NULL, "HostConfig.AutoRemove", "remove it when it has ended")        \
+    V("workdir", 'w', TEXT, "DIR", "WorkingDir", "where the command runs")                  \
+    V("user", 'u', TEXT, "USER", "User", "who runs it")                                     \
+    V("entrypoint", 0, MEMBER, "PROGRAM", "Entrypoint", "instead of the image's")           \
+    V("hostname", 0, TEXT, "NAME", "Hostname", "what it calls itself")                      \
+    V("domainname", 0, TEXT, "NAME", "Domainname", "and in which domain")                   \
+    V("network", 0, TEXT, "MODE", "HostConfig.NetworkMode", "none (only loopback) or host") \
+    V("memory", 'm', BYTES, "BYTES", "HostConfig.Memory", "at most")                        \
+    V("memory-reservation", 0, BYTES, "BYTES", "HostConfig.MemoryReservation",              \
+      "kept for it when memory runs short")                                                 \
+    V("cpus", 0, CPUS, "CPUS", "HostConfig.NanoCpus", "at most")                            \
+    V("cpu-shares", 'c', COUNT, "N", "HostConfig.CpuShares",                                \
+      "its share of busy processors; others have 1024")                                     \
+    V("pids-limit", 0, COUNT, "N", "HostConfig.PidsLimit", "at most so many processes")     \
+    V("shm-size", 0, BYTES, "BYTES", "HostConfig.ShmSize", "of /dev/shm")                   \
+    V("oom-score-adj", 0, INTEGER, "N", "HostConfig.OomScoreAdj",                           \
+      "-1000 to 1000: higher ends first when memory runs out")                              \
+    V("read-only", 0, SWITCH, NULL, "HostConfig.ReadonlyRootfs",                            \
+      "the root file system cannot be written")                                             \
+    V("init", 0, SWITCH, NULL, "HostConfig.Init", "a reaper as its first process")          \
+    V("tty", 't', SWITCH, NULL, "Tty", "give it a terminal")                                \
+    V("interactive", 'i', SWITCH, NULL, "OpenStdin", "send standard input")                 \
+    V("stop-signal", 0, TEXT, "SIGNAL", "StopSignal", "that asks it to end")                \
+    V("stop-timeout", 0, COUNT, "SECONDS", "StopTimeout", "before it is killed")            \
+    V("log-driver", 0, TEXT, "DRIVER", "HostConfig.LogConfig.Type", "json-file, local or none")
+
+#define CONTAINER_LISTS(L)                                                                     \
+    L("env", 'e', "KEY=VALUE", NULL, &spec_env_entry, "Env",                                   \
+      "set a variable; KEY alone: as it is here")                                              \
+    L("label", 'l', "KEY=VALUE", NULL, NULL, "Labels", "a label")                              \
+    L("volume", 'v', "SOURCE:TARGET[:ro]", NULL, &spec_text_entry, "HostConfig.Binds",         \
+      "a volume, or a directory of this host")                                                 \
+    L("mount", 0, "type=..,source=..,target=..", NULL, &spec_mount_entry, "HostConfig.Mounts", \
+      "a volume, bind or tmpfs; also readonly")                                                \
+    L("group-add", 0, "GROUP", NULL, &spec_text_entry, "HostConfig.GroupAdd",                  \
+      "and in which groups besides")                                                           \
+    L("add-host", 0, "NAME:ADDRESS", NULL, &spec_text_entry, "HostConfig.ExtraHosts",          \
+      "a line of its /etc/hosts")                                                              \
+    L("dns", 0, "ADDRESS", NULL, &spec_address_entry, "HostConfig.Dns",                        \
+      "instead of the host's resolvers")                                                       \
+    L("dns-option", 0, "OPTION", NULL, &spec_text_entry, "HostConfig.DnsOptions",              \
+      "an option of resolving, such as ndots:1")                                               \
+    L("dns-search", 0, "DOMAIN", NULL, &spec_text_entry, "HostConfig.DnsSearch",               \
+      "a domain that names are looked up in")                                                  \
+    L("cap-add", 0, "CAPABILITY", NULL, &spec_text_entry, "HostConfig.CapAdd",                 \
+      "more than the default")                                                                 \
+    L("cap-drop", 0, "CAPABILITY", NULL, &spec_text_entry, "HostConfig.CapDrop",               \
+      "less than the default")                                                                 \
+    L("security-opt", 0, "OPTION", NULL, &spec_text_entry, "HostConfig.SecurityOpt",           \
+      "no-new-privileges, seccomp=unconfined")                                                 \
+    L("sysctl", 0, "KEY=VALUE", NULL, NULL, "HostConfig.Sysctls", "a setting of the kernel")   \
+    L("ulimit", 0, "NAME=SOFT[:HARD]", NULL, &spec_ulimit_entry, "HostConfig.Ulimits",         \
+      "a limit of processes, such as nofile; -1: none")                                        \
+    L("log-opt", 0, "KEY=VALUE", NULL, NULL, "HostConfig.LogConfig.Config",                    \
+      "max-size=10m, max-file=3")
 
 const struct option_def container_run_options[] = {
     { "name", 0, OPTION_TEXT, "NAME", "what it is called" },
     { "detach", 'd', OPTION_FLAG, NULL, "print its id and leave it running" },
-    { "interactive", 'i', OPTION_FLAG, NULL, "send standard input" },
     { "detach-keys", 0, OPTION_TEXT, "KEYS", "that let go of a terminal (ctrl-p,ctrl-q)" },
-    { "rm", 0, OPTION_FLAG, NULL, "remove it when it has ended" },
-    { "env", 'e', OPTION_LIST, "KEY=VALUE", "set a variable" },
-    { "volume", 'v', OPTION_LIST, "SOURCE:TARGET[:ro]", "a volume, or a directory of this host" },
-    { "tmpfs", 0, OPTION_LIST, "TARGET", "a file system in memory" },
-    { "workdir", 'w', OPTION_TEXT, "DIR", "where the command runs" },
-    { "user", 'u', OPTION_TEXT, "USER", "who runs it" },
-    { "group-add", 0, OPTION_LIST, "GROUP", "and in which groups besides" },
-    { "entrypoint", 0, OPTION_TEXT, "PROGRAM", "instead of the image's" },
-    { "hostname", 0, OPTION_TEXT, "NAME", "what it calls itself" },
-    { "network", 0, OPTION_TEXT, "MODE", "none (only loopback) or host" },
-    { "add-host", 0, OPTION_LIST, "NAME:ADDRESS", "a line of its /etc/hosts" },
-    { "dns", 0, OPTION_LIST, "ADDRESS", "instead of the host's resolvers" },
-    { "label", 'l', OPTION_LIST, "KEY=VALUE", "a label" },
-    { "memory", 'm', OPTION_TEXT, "BYTES", "at most" },
-    { "cpus", 0, OPTION_TEXT, "CPUS", "at most" },
-    { "pids-limit", 0, OPTION_TEXT, "N", "at most so many processes" },
-    { "read-only", 0, OPTION_FLAG, NULL, "the root file system cannot be written" },
-    { "init", 0, OPTION_FLAG, NULL, "a reaper as its first process" },
-    { "tty", 't', OPTION_FLAG, NULL, "give it a terminal" },
-    { "cap-add", 0, OPTION_LIST, "CAPABILITY", "more than the default" },
-    { "cap-drop", 0, OPTION_LIST, "CAPABILITY", "less than the default" },
-    { "security-opt", 0, OPTION_LIST, "OPTION", "no-new-privileges, seccomp=unconfined" },
-    { "stop-signal", 0, OPTION_TEXT, "SIGNAL", "that asks it to end" },
-    { "log-opt", 0, OPTION_LIST, "KEY=VALUE", "max-size=10m, max-file=3" },
+    CONTAINER_VALUES(SPEC_VALUE_OPTION) //
+    { "env-file", 0, OPTION_LIST, "FILE", "of variables, a line each" },
+    CONTAINER_LISTS(SPEC_LIST_OPTION) //
+    { "tmpfs", 0, OPTION_LIST, "TARGET[:OPTIONS]", "a file system in memory" },
+    SPEC_HEALTH_OPTIONS,
     { NULL, 0, OPTION_FLAG, NULL, NULL },
 };
 
-static int bad(const char *option, const char *text, const char *expected)
+static_assert(ARRAY_LEN(container_run_options) <= ARGS_OPTIONS_MAX, "args.h has room for them");
+
+static const struct spec_row values[] = {
+    CONTAINER_VALUES(SPEC_VALUE_ROW) //
+    { NULL, SPEC_TEXT, NULL },
+};
+
+static const struct spec_list lists[] = {
+    CONTAINER_LISTS(SPEC_LIST_ROW) //
+    { NULL, NULL, NULL, NULL, NULL },
+};
+
+static void set_tmpfs(const struct str_list *given, json_t *body)
 {
-    (void)fprintf(stderr, "shoal: --%s %s: %s\n", option, text, expected);
-    return -1;
-}
+    for (size_t i = 0; i < given->count; i++) {
+        const char *text = given->items[i];
+        size_t len = strcspn(text, ":");
 
-static int set_limit(const struct args *a, const char *option, json_t *host, const char *key,
-                     int (*parse)(const char *text, int64_t *out), const char *expected)
-{
-    const char *text = args_text(a, option, NULL);
-    int64_t value;
-
-    if (text == NULL)
-        return 0;
-    if (parse(text, &value) < 0)
-        return bad(option, text, expected);
-    return json_object_set_new(host, key, json_integer(value));
-}
-
-static int parse_count(const char *text, int64_t *out)
-{
-    char *end;
-
-    *out = strtoll(text, &end, 10);
-    return *end != '\0' || end == text || *out < 0 ? -1 : 0;
-}
-
-static json_t *tmpfs_of(const struct str_list *list)
-{
-    json_t *mounts = json_object();
-
-    for (size_t i = 0; i < list->count; i++) {
-        const char *colon = strchr(list->items[i], ':');
-        size_t len = colon == NULL ? strlen(list->items[i]) : (size_t)(colon - list->items[i]);
-        char target[4096];
-
-        (void)snprintf(target, sizeof(target), "%.*s", (int)MIN(len, sizeof(target) - 1),
-                       list->items[i]);
-        (void)json_object_set_new(mounts, target, json_string(colon == NULL ? "" : colon + 1));
+        (void)json_object_setn_new(spec_object(body, "HostConfig.Tmpfs"), text, len,
+                                   json_string(text[len] == ':' ? text + len + 1 : ""));
     }
-    return mounts;
 }
 
-static int set_host(const struct args *a, json_t *host)
+/* The API takes a whole mount only of a service's container. */
+static int check_mounts(const struct args *a, json_t *body)
 {
-    (void)json_object_set_new(host, "Binds", texts_of(args_list(a, "volume")));
-    (void)json_object_set_new(host, "Tmpfs", tmpfs_of(args_list(a, "tmpfs")));
-    (void)json_object_set_new(host, "GroupAdd", texts_of(args_list(a, "group-add")));
-    (void)json_object_set_new(host, "ExtraHosts", texts_of(args_list(a, "add-host")));
-    (void)json_object_set_new(host, "Dns", texts_of(args_list(a, "dns")));
-    (void)json_object_set_new(host, "CapAdd", texts_of(args_list(a, "cap-add")));
-    (void)json_object_set_new(host, "CapDrop", texts_of(args_list(a, "cap-drop")));
-    (void)json_object_set_new(host, "SecurityOpt", texts_of(args_list(a, "security-opt")));
-    (void)json_object_set_new(host, "LogConfig",
-                              json_pack("{s:o}", "Config", pairs_of(args_list(a, "log-opt"))));
-    (void)json_object_set_new(host, "ReadonlyRootfs", json_boolean(args_flag(a, "read-only")));
-    (void)json_object_set_new(host, "Init", json_boolean(args_flag(a, "init")));
-    (void)json_object_set_new(host, "AutoRemove", json_boolean(args_flag(a, "rm")));
-    spec_set_text(a, "network", host, "NetworkMode");
-    if (set_limit(a, "memory", host, "Memory", parse_bytes, "give bytes such as 64m") < 0 ||
-        set_limit(a, "cpus", host, "NanoCpus", parse_cpus, "give processors such as 1.5") < 0)
-        return -1;
-    return set_limit(a, "pids-limit", host, "PidsLimit", parse_count, "give a number from 0");
+    static const char *const options[] = { "BindOptions", "VolumeOptions", "TmpfsOptions" };
+    json_t *mounts = spec_at(body, "HostConfig.Mounts");
+
+    for (size_t i = 0; i < json_array_size(mounts); i++)
+        for (size_t j = 0; j < ARRAY_LEN(options); j++)
+            if (json_object_get(json_array_get(mounts, i), options[j]) != NULL)
+                return spec_refuse("mount", args_list(a, "mount")->items[i],
+                                   "a container on its own has only type, source, target and "
+                                   "readonly");
+    return 0;
 }
 
-json_t *container_spec_of(const struct invocation *in)
+static int apply(const struct args *a, json_t *body)
 {
-    const struct args *a = &in->args;
-    json_t *body = json_object(), *args = json_array();
-    const char *entrypoint = args_text(a, "entrypoint", NULL);
+    int rc = spec_values_apply(values, a, body);
+
+    if (rc == 0)
+        rc = spec_env_files(a, "Env", body);
+    if (rc == 0)
+        rc = spec_lists_create(lists, NULL, a, body);
+    if (rc == 0)
+        rc = spec_health_apply(a, body);
+    set_tmpfs(args_list(a, "tmpfs"), body);
+    return rc == 0 ? check_mounts(a, body) : rc;
+}
+
+json_t *container_spec_of(const struct args *a)
+{
+    json_t *body = json_pack("{s:s, s:[]}", "Image", a->positional[0], "Cmd");
 
     for (size_t i = 1; i < a->count; i++)
-        (void)json_array_append_new(args, json_string(a->positional[i]));
-    (void)json_object_set_new(body, "Image", json_string(a->positional[0]));
-    (void)json_object_set_new(body, "Cmd", args);
-    if (entrypoint != NULL)
-        (void)json_object_set_new(body, "Entrypoint", json_pack("[s]", entrypoint));
-    (void)json_object_set_new(body, "Env", texts_of(args_list(a, "env")));
-    (void)json_object_set_new(body, "Labels", pairs_of(args_list(a, "label")));
-    (void)json_object_set_new(body, "Tty", json_boolean(args_flag(a, "tty")));
-    (void)json_object_set_new(body, "OpenStdin", json_boolean(args_flag(a, "interactive")));
-    (void)json_object_set_new(body, "StdinOnce",
-                              json_boolean(args_flag(a, "interactive") && !args_flag(a, "detach")));
-    spec_set_text(a, "workdir", body, "WorkingDir");
-    spec_set_text(a, "user", body, "User");
-    spec_set_text(a, "hostname", body, "Hostname");
-    spec_set_text(a, "stop-signal", body, "StopSignal");
-    if (set_host(a, spec_child(body, "HostConfig")) < 0) {
-        json_decref(body);
-        return NULL;
-    }
-    return body;
+        (void)json_array_append_new(spec_array(body, "Cmd"), json_string(a->positional[i]));
+    spec_put(body, "StdinOnce",
+             json_boolean(args_flag(a, "interactive") && !args_flag(a, "detach")));
+    if (apply(a, body) == 0)
+        return body;
+    json_decref(body);
+    return NULL;
 }

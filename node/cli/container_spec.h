@@ -2,11 +2,13 @@
 #ifndef NODE_CLI_CONTAINER_SPEC_H
 #define NODE_CLI_CONTAINER_SPEC_H
 
-#include "node/cli/command.h"
+#include <jansson.h>
+
+#include "node/cli/args.h"
 
 extern const struct option_def container_run_options[];
 
 /* The first argument is the image, the others its command. NULL: it has been printed why. */
-json_t *container_spec_of(const struct invocation *in);
+json_t *container_spec_of(const struct args *a);
 
 #endif /* NODE_CLI_CONTAINER_SPEC_H */

@@ -3,13 +3,15 @@
 #include <string.h>
 
 #include "node/cli/command.h"
+#include "node/cli/spec_value.h"
 
 static const struct option_def list_options[] = { LIST_OPTIONS,
                                                   { NULL, 0, OPTION_FLAG, NULL, NULL } };
 static const struct option_def no_options[] = { { NULL, 0, OPTION_FLAG, NULL, NULL } };
 static const struct option_def create_options[] = {
     { "driver", 'd', OPTION_TEXT, "DRIVER", "overlay" },
-    { "subnet", 0, OPTION_TEXT, "CIDR", "instead of one from the pool" },
+    { "subnet", 0, OPTION_LIST, "CIDR", "instead of one from the pool; one of IPv4, one of IPv6" },
+    { "gateway", 0, OPTION_LIST, "ADDRESS", "in the subnet, instead of its first address" },
     { "internal", 0, OPTION_FLAG, NULL, "no way out of the cluster" },
     { "ipv6", 0, OPTION_FLAG, NULL, "also IPv6 addresses" },
     { "attachable", 0, OPTION_FLAG, NULL, "accepted for compatibility" },
@@ -17,6 +19,41 @@ static const struct option_def create_options[] = {
     { "label", 0, OPTION_LIST, "KEY=VALUE", "label of the network" },
     { NULL, 0, OPTION_FLAG, NULL, NULL },
 };
+
+/* The subnet of the same family that has no gateway yet. */
+static json_t *subnet_of(json_t *configs, const char *gateway)
+{
+    bool wants_ip6 = strchr(gateway, ':') != NULL;
+
+    for (size_t i = 0; i < json_array_size(configs); i++) {
+        json_t *config = json_array_get(configs, i);
+        bool is_ip6 = strchr(text_at(config, "Subnet"), ':') != NULL;
+
+        if (json_object_get(config, "Gateway") == NULL && is_ip6 == wants_ip6)
+            return config;
+    }
+    return NULL;
+}
+
+static int set_subnets(const struct args *a, json_t *body)
+{
+    const struct str_list *subnets = args_list(a, "subnet"), *gateways = args_list(a, "gateway");
+
+    if (subnets->count > 0)
+        spec_put(body, "IPAM.Driver", json_string("default"));
+    for (size_t i = 0; i < subnets->count; i++)
+        (void)json_array_append_new(spec_array(body, "IPAM.Config"),
+                                    json_pack("{s:s}", "Subnet", subnets->items[i]));
+    for (size_t i = 0; i < gateways->count; i++) {
+        json_t *config = subnet_of(spec_at(body, "IPAM.Config"), gateways->items[i]);
+
+        if (config == NULL)
+            return spec_refuse("gateway", gateways->items[i],
+                               "give the --subnet that it is in, and one gateway for each");
+        spec_put(config, "Gateway", json_string(gateways->items[i]));
+    }
+    return 0;
+}
 
 static int run_create(struct invocation *in)
 {
@@ -27,18 +64,15 @@ static int run_create(struct invocation *in)
         args_flag(a, "ipv6"), "Attachable", args_flag(a, "attachable"), "Options",
         pairs_of(args_list(a, "opt")), "Labels", pairs_of(args_list(a, "label")));
     json_t *answer = NULL;
-    int status;
+    int result = set_subnets(a, body) < 0 ? EXIT_USAGE : EXIT_OK;
 
-    if (args_given(a, "subnet"))
-        (void)json_object_set_new(body, "IPAM",
-                                  json_pack("{s:s, s:[{s:s}]}", "Driver", "default", "Config",
-                                            "Subnet", args_text(a, "subnet", "")));
-    status = call(in, "POST", body, &answer, "/networks/create");
-    if (exit_of(status) == EXIT_OK)
+    if (result == EXIT_OK)
+        result = exit_of(call(in, "POST", body, &answer, "/networks/create"));
+    if (result == EXIT_OK)
         (void)puts(text_at(answer, "Id"));
     json_decref(body);
     json_decref(answer);
-    return exit_of(status);
+    return result;
 }
 
 static int run_list(struct invocation *in)

@@ -87,6 +87,13 @@ grep -q 'nosuch.*not found' "$WORK/err" || fail "it said: $(cat "$WORK/err")"
 ! shoal 1 service update -d --env A=1 web 2>"$WORK/err" || fail "a whole list"
 grep -q 'env-add and --env-rm change one' "$WORK/err" || fail "it said: $(cat "$WORK/err")"
 
+say "-- a network's own addresses"
+shoal 1 network create --subnet 10.77.0.0/24 --gateway 10.77.0.99 own >/dev/null || fail "network create"
+shoal 1 network inspect own | jq -e '.[0].IPAM.Config[0] | .Subnet == "10.77.0.0/24" and .Gateway == "10.77.0.99"' >/dev/null ||
+    fail "$(shoal 1 network inspect own)"
+! shoal 1 network create --gateway 10.78.0.1 none 2>"$WORK/err" || fail "a gateway of no subnet"
+grep -q 'give the --subnet' "$WORK/err" || fail "it said: $(cat "$WORK/err")"
+
 say "-- a container of its own"
 shoal 1 container run --rm --ulimit nofile=55 --dns 192.0.2.55 --dns-search a.org --sysctl net.ipv4.ip_default_ttl=78 \
     --env-file "$WORK/env" --shm-size 1m web:1 \

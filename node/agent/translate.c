@@ -116,6 +116,15 @@ static int translate_hosts(const struct str_list *hosts, struct container_spec *
     return 0;
 }
 
+/* Names of services are known to our resolver alone; who is on no network has none to ask for, and
+ * may ask whom the user named. */
+static bool wants_resolver(const struct translate_input *in, const struct task_container *c)
+{
+    bool names_others = c->dns != NULL && c->dns->nameservers.count > 0;
+
+    return in->resolver != NULL && (!names_others || in->context.task->spec.networks.count > 0);
+}
+
 static int translate_names(const struct translate_input *in, const struct task_container *c,
                            struct container_spec *out, struct field_error *err)
 {
@@ -123,10 +132,10 @@ static int translate_names(const struct translate_input *in, const struct task_c
 
     if (rc == 0)
         rc = translate_hosts(&c->hosts, out);
-    if (rc == 0 && in->resolver != NULL)
+    if (rc == 0 && wants_resolver(in, c))
         rc = str_list_append(&out->dns_servers, in->resolver);
     if (rc == 0 && c->dns != NULL) {
-        if (in->resolver == NULL)
+        if (!wants_resolver(in, c))
             rc = copy_strings(&out->dns_servers, &c->dns->nameservers);
         if (rc == 0)
             rc = copy_strings(&out->dns_search, &c->dns->search);

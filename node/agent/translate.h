@@ -10,7 +10,8 @@ struct translate_input {
     struct template_context context;
     const struct agent *agent; /* secrets and configs are rows of it */
     const char *netns_path;    /* of the task's sandbox; "host" for the host's own */
-    const char *resolver;      /* address of the resolver inside the sandbox; NULL = the host's */
+    const char *resolver;      /* address of the resolver inside the sandbox; NULL = the host's. A
+                                * task on no network that names its own is given those instead */
 };
 
 /* Fills *out (all zeros before); container_spec_type owned by the caller, also after an error.

@@ -139,8 +139,12 @@ static void test_each_field_has_its_place(void **state)
           "\"Healthcheck\":{\"Test\":[\"CMD\",\"x\"],\"Interval\":5,\"Retries\":9}" },
         { "\"Hosts\":[\"10.0.0.1 a b\",\"c:10.0.0.2\"]", "",
           "\"Hosts\":[\"10.0.0.1 a b\",\"10.0.0.2 c\"]" },
-        { "\"DNSConfig\":{\"Nameservers\":[\"9.9.9.9\"],\"Search\":[\"x\"]}", "",
+        { "\"DNSConfig\":{\"Search\":[\"x\"]}", "",
           "\"DNSServers\":[\"127.0.0.11\"],\"DNSSearch\":[\"x\"]" },
+        { "\"DNSConfig\":{\"Nameservers\":[\"9.9.9.9\"],\"Search\":[\"x\"]}", "",
+          "\"DNSServers\":[\"9.9.9.9\"],\"DNSSearch\":[\"x\"]" },
+        { "\"DNSConfig\":{\"Nameservers\":[\"9.9.9.9\"]}", ",\"Networks\":[{\"Target\":\"8\"}]",
+          "\"DNSServers\":[\"127.0.0.11\"]" },
         { "\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"/a\",\"Target\":\"/b\",\"ReadOnly\":true,"
           "\"BindOptions\":{\"Propagation\":\"rslave\",\"CreateMountpoint\":true}}]",
           "",

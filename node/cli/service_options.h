@@ -82,7 +82,7 @@
     L("host", 0, "NAME:ADDRESS", "NAME[:ADDRESS]", &spec_host_entry, CONTAINER "Hosts",           \
       "a line of /etc/hosts")                                                                     \
     L("dns", 0, "ADDRESS", "ADDRESS", &spec_address_entry, CONTAINER "DNSConfig.Nameservers",     \
-      "a resolver")                                                                               \
+      "a resolver; on networks, the cluster's is asked instead")                                  \
     L("dns-option", 0, "OPTION", "OPTION", &spec_text_entry, CONTAINER "DNSConfig.Options",       \
       "an option of resolving, such as ndots:1")                                                  \
     L("dns-search", 0, "DOMAIN", "DOMAIN", &spec_text_entry, CONTAINER "DNSConfig.Search",        \

@@ -29,7 +29,7 @@ export FROM_HERE=here
 say "-- what was asked for is so in the container"
 shoal 1 service create --name web --stop-grace-period 0s \
     --ulimit nofile=321:654 --sysctl net.ipv4.ip_default_ttl=77 \
-    --cap-drop all --cap-add net_raw --dns-search example.org --dns-option ndots:3 \
+    --cap-drop all --cap-add net_raw --dns 192.0.2.53 --dns-search example.org --dns-option ndots:3 \
     --host db:192.0.2.7 --hostname box --init --limit-pids 50 --group 44 \
     --env-file "$WORK/env" --env BOTH=option \
     --mount type=tmpfs,target=/small,tmpfs-size=2m,tmpfs-mode=1750 \
@@ -43,6 +43,7 @@ inside web '^CapBnd:.0000000000002000$' cat /proc/1/status
 inside web '^192.0.2.7[[:space:]]+db$' cat /etc/hosts
 inside web '^search example.org$' cat /etc/resolv.conf
 inside web '^options .*ndots:3' cat /etc/resolv.conf
+inside web '^nameserver 192.0.2.53$' cat /etc/resolv.conf
 inside web '^box$' hostname
 inside web '^Groups:.*44' cat /proc/1/status
 inside web '^yes option here$' sh -c 'echo $FROM_FILE $BOTH $FROM_HERE'
@@ -54,13 +55,15 @@ grep -qx 50 "$WORK/seen" || fail "pids.max: $(cat "$WORK/seen")"
 
 say "-- an update changes one entry"
 update --ulimit-add nofile=222 --host-add more:192.0.2.8 --host-rm db --env-rm BOTH --env-add ALSO=1 \
-    --sysctl-rm net.ipv4.ip_default_ttl --cap-drop net_raw --dns-search-rm example.org --dns-search-add example.net
+    --sysctl-rm net.ipv4.ip_default_ttl --cap-drop net_raw --dns-rm 192.0.2.53 --dns-add 192.0.2.54 \
+    --dns-search-rm example.org --dns-search-add example.net
 inside web '^Max open files +222 +222 ' cat /proc/1/limits
 inside web '^192.0.2.8[[:space:]]+more$' cat /etc/hosts
 ! grep -q 192.0.2.7 "$WORK/seen" || fail "the host is still there: $(cat "$WORK/seen")"
 inside web '^yes 1 here .$' sh -c 'echo $FROM_FILE $ALSO $FROM_HERE $BOTH.'
 inside web '^64$' cat /proc/sys/net/ipv4/ip_default_ttl
 inside web '^CapBnd:.0000000000000000$' cat /proc/1/status
+inside web '^nameserver 192.0.2.54$' cat /etc/resolv.conf
 inside web '^search example.net$' cat /etc/resolv.conf
 [ "$(spec .Env)" = '["FROM_FILE=yes","FROM_HERE=here","ALSO=1"]' ] || fail "env: $(spec .Env)"
 

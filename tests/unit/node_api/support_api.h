@@ -39,6 +39,9 @@ void world_open_member(struct world *w); /* a cluster of this one manager */
 /* The same with a real runtime, its directories and an image "busybox:latest". Needs root. */
 void world_open_host(struct world *w);
 const char *world_host_missing(void); /* why that cannot be; NULL when it can */
+/* The teardown of such a test: ends and removes what it left when it failed before world_close().
+ */
+int world_sweep_host(void **state);
 void world_close(struct world *w);
 void world_close_api(struct world *w);   /* earlier than the rest */
 void world_run_pending(struct world *w); /* completes calls that were kept silent */

@@ -190,10 +190,10 @@ static void test_prune_commands(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cluster_commands),
-        cmocka_unit_test(test_image_commands),
-        cmocka_unit_test(test_container_commands),
-        cmocka_unit_test(test_prune_commands),
+        cmocka_unit_test_teardown(test_cluster_commands, world_sweep_host),
+        cmocka_unit_test_teardown(test_image_commands, world_sweep_host),
+        cmocka_unit_test_teardown(test_container_commands, world_sweep_host),
+        cmocka_unit_test_teardown(test_prune_commands, world_sweep_host),
     };
 
     return cmocka_run_group_tests(tests, skip_where_it_cannot_run, NULL);

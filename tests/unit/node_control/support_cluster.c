@@ -246,8 +246,10 @@ void world_change(struct world *w, const struct id *service, uint64_t replicas, 
     assert_int_equal(fields_copy(&service_spec_type, &s->spec, &spec), 0);
     assert_int_equal(str_set(&spec.task.container->image, image), 0);
     *spec.mode.replicated->replicas = replicas;
-    if (update != NULL) {
-        spec.update = malloc(sizeof(*spec.update));
+    if (update != NULL) { /* it owns nothing */
+        if (spec.update == NULL)
+            spec.update = malloc(sizeof(*spec.update));
+        assert_non_null(spec.update);
         *spec.update = *update;
     }
     assert_int_equal(

@@ -27,7 +27,7 @@ echo hidden | shoal 1 secret create pass >/dev/null
 export FROM_HERE=here
 
 say "-- what was asked for is so in the container"
-shoal 1 service create --name web --stop-grace-period 0s \
+shoal 1 service create -d --name web --stop-grace-period 0s \
     --ulimit nofile=321:654 --sysctl net.ipv4.ip_default_ttl=77 \
     --cap-drop all --cap-add net_raw --dns 192.0.2.53 --dns-search example.org --dns-option ndots:3 \
     --host db:192.0.2.7 --hostname box --init --limit-pids 50 --group 44 \

@@ -10,27 +10,7 @@
 #include <cmocka.h>
 
 #include "base/err.h"
-#include "support_runtime.h"
-
-static struct fixture fx;
-
-static int set_up(void **state)
-{
-    (void)state;
-    if (fixture_missing() == NULL) {
-        fixture_init(&fx);
-        fixture_import_busybox(&fx);
-    }
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    if (fixture_missing() == NULL)
-        fixture_deinit(&fx);
-    return 0;
-}
+#include "support_group.h"
 
 /* Runs to the end and gives its output. */
 static const struct container_info *run_spec(struct container_spec *spec, char *out, size_t cap)
@@ -533,5 +513,5 @@ int main(int argc, char **argv)
 
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, group_set_up, group_tear_down);
 }

@@ -8,28 +8,9 @@
 #include <cmocka.h>
 
 #include "base/err.h"
-#include "support_runtime.h"
+#include "support_group.h"
 
-static struct fixture fx;
 static struct waited answer;
-
-static int set_up(void **state)
-{
-    (void)state;
-    if (fixture_missing() == NULL) {
-        fixture_init(&fx);
-        fixture_import_busybox(&fx);
-    }
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    if (fixture_missing() == NULL)
-        fixture_deinit(&fx);
-    return 0;
-}
 
 static void stop_when_started(struct fixture *f, enum container_event_kind kind,
                               const struct container_info *info)
@@ -108,5 +89,5 @@ int main(void)
         cmocka_unit_test(test_a_container_may_be_removed_from_its_exited_event),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, group_set_up, group_tear_down);
 }

@@ -12,27 +12,7 @@
 #include <cmocka.h>
 
 #include "base/err.h"
-#include "support_runtime.h"
-
-static struct fixture fx;
-
-static int set_up(void **state)
-{
-    (void)state;
-    if (fixture_missing() == NULL) {
-        fixture_init(&fx);
-        fixture_import_busybox(&fx);
-    }
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    if (fixture_missing() == NULL)
-        fixture_deinit(&fx);
-    return 0;
-}
+#include "support_group.h"
 
 /* In any mount namespace that a thread of ours lives in. */
 static bool is_mounted(const char *path)
@@ -109,5 +89,5 @@ int main(void)
         cmocka_unit_test(test_a_volume_is_filled_wholly_or_not_at_all),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, group_set_up, group_tear_down);
 }

@@ -133,6 +133,33 @@ says '^h3$' d node rm h3
 [ "$(d node ls -q | wc -l)" = 2 ] || fail "h3 is still listed"
 settled web 5/5
 
+say "-- a stack"
+echo kept >"$WORK/word"
+cat >"$WORK/stack.yml" <<'STACK'
+version: "3.8"
+services:
+  one:
+    image: web:1
+    command: ["sleep", "1d"]
+    networks: [inner]
+    secrets: [word]
+    volumes: ["data:/data"]
+    deploy: {replicas: 2, resources: {limits: {memory: 32M}}}
+networks: {inner: {}}
+volumes: {data: {}}
+secrets: {word: {file: ./word}}
+STACK
+says 'Creating service pile_one' d stack deploy --detach=true -c "$WORK/stack.yml" pile
+settled pile_one 2/2
+says '^pile +1' d stack ls
+says 'pile_one\.2 +web:1 .*Running' d stack ps pile
+sed -i 's/replicas: 2/replicas: 1/' "$WORK/stack.yml"
+says 'Updating service pile_one' d stack deploy --detach=true -c "$WORK/stack.yml" pile
+settled pile_one 1/1
+says '' within 20 d stack rm pile # its network is in use until the last task has ended
+unstacked() { [ -z "$(d stack ls --format '{{.Name}}')$(d network ls -qf name=pile_)$(d secret ls -qf name=pile_)" ]; }
+within 20 unstacked || fail "something of the stack is left"
+
 say "-- away with it"
 says '^web$' d service rm web
 says '^all$' d service rm all
